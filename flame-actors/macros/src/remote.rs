@@ -1,0 +1,281 @@
+//! `#[remote]`: an `async fn` becomes the description of its call.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream};
+use syn::spanned::Spanned;
+use syn::{Attribute, FnArg, Ident, Pat, Result, ReturnType, Signature, Type, Visibility};
+
+use crate::travel::{Errors, Travel};
+
+/// As many elements as serde gives a tuple.
+const MAX_ARGUMENTS: usize = 16;
+
+pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
+    let original = item.clone();
+    let mut errors = Errors::default();
+    if !options.is_empty() {
+        errors.at(options, "`#[remote]` takes no options: time limits are given to the call");
+    }
+    let expanded = syn::parse2::<Item>(item).and_then(|item| item.expand(&mut errors));
+    let expanded = errors.catch(expanded);
+    match (errors.result(), expanded) {
+        (Ok(()), Some(expanded)) => expanded,
+        (Err(error), _) => {
+            // The function stays, so that its callers do not add errors of their own.
+            let error = error.into_compile_error();
+            quote!(#error #[allow(warnings)] #original)
+        }
+        (Ok(()), None) => original,
+    }
+}
+
+/// A function whose body is left to the compiler: only the signature matters here.
+struct Item {
+    attrs: Vec<Attribute>,
+    vis: Visibility,
+    sig: Signature,
+    body: TokenStream,
+}
+
+impl Parse for Item {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let attrs = input.call(Attribute::parse_outer)?;
+        let vis = input.parse()?;
+        let sig = input
+            .parse()
+            .map_err(|error| syn::Error::new(error.span(), "`#[remote]` describes an `async fn`: put it on one"))?;
+        if !input.peek(syn::token::Brace) {
+            return Err(input.error("`#[remote]` describes a function with a body: `async fn name(..) -> R { .. }`"));
+        }
+        Ok(Self { attrs, vis, sig, body: input.parse()? })
+    }
+}
+
+impl Item {
+    fn expand(self, errors: &mut Errors) -> Result<TokenStream> {
+        let Self { attrs, vis, sig, body } = self;
+        check(&sig, errors);
+
+        let mut params = Vec::new();
+        for input in &sig.inputs {
+            match input {
+                FnArg::Receiver(receiver) => errors.at(
+                    receiver,
+                    "no `self` travels: take what the function needs of it as arguments, or place an actor",
+                ),
+                FnArg::Typed(typed) => {
+                    if let Some(travel) = errors.catch(Travel::of(&typed.ty)) {
+                        params.push(Param {
+                            attrs: typed.attrs.clone(),
+                            pattern: (*typed.pat).clone(),
+                            ty: (*typed.ty).clone(),
+                            travel,
+                        });
+                    }
+                }
+            }
+        }
+        let output = match &sig.output {
+            ReturnType::Default => unit(sig.ident.span()),
+            ReturnType::Type(_, ty) => (**ty).clone(),
+        };
+        let Some(result) = errors.catch(Travel::of(&output)) else {
+            return Ok(TokenStream::new());
+        };
+
+        let names = outer_names(&params);
+        let types: Vec<_> = params.iter().map(|param| param.ty.clone()).collect();
+        let name = &sig.ident;
+        let (outer, inner) = split(attrs);
+        let function = Function { attrs: inner, name: name.clone(), params, output, result, body };
+        let description = function.describe();
+        let output = &function.output;
+        let task = quote_spanned!(output.span()=> ::flame_actors::Task<#output>);
+        Ok(quote! {
+            #(#outer)*
+            #[allow(clippy::too_many_arguments)]
+            #vis fn #name(#(#names: #types),*) -> #task {
+                #description
+                ::flame_actors::Task::of::<__Flame>((#(#names,)*))
+            }
+        })
+    }
+}
+
+fn check(sig: &Signature, errors: &mut Errors) {
+    let name = &sig.ident;
+    if sig.asyncness.is_none() {
+        errors.at(sig.fn_token, format!("a task is asynchronous: write `async fn {name}`"));
+    }
+    if let Some(unsafety) = &sig.unsafety {
+        errors.at(unsafety, "a task is called by the runner, which can promise nothing: write a safe `async fn`");
+    }
+    if let Some(constness) = &sig.constness {
+        errors.at(constness, "a task runs on a runner, not in the compiler: leave out `const`");
+    }
+    if let Some(abi) = &sig.abi {
+        errors.at(abi, "a task is called by Rust: leave out `extern`");
+    }
+    if let Some(variadic) = &sig.variadic {
+        errors.at(variadic, "the number of arguments is fixed: take a `Vec<T>`");
+    }
+    if !sig.generics.params.is_empty() {
+        errors.at(
+            &sig.generics,
+            format!(
+                "the runner finds a task by its name, not by its types: leave out the generics of `{name}`, \
+                 and write one function for each type"
+            ),
+        );
+    } else if let Some(clause) = &sig.generics.where_clause {
+        errors.at(clause, "without generics there is nothing to bound: leave out the `where` clause");
+    }
+    if sig.inputs.len() > MAX_ARGUMENTS {
+        errors.at(&sig.inputs, format!("at most {MAX_ARGUMENTS} arguments travel: put them into a struct of your own"));
+    }
+}
+
+/// The function that runs on the runner, of `#[remote]` and `task!` alike.
+pub(crate) struct Function {
+    pub(crate) attrs: Vec<Attribute>,
+    pub(crate) name: Ident,
+    pub(crate) params: Vec<Param>,
+    pub(crate) output: Type,
+    pub(crate) result: Travel,
+    pub(crate) body: TokenStream,
+}
+
+pub(crate) struct Param {
+    pub(crate) attrs: Vec<Attribute>,
+    pub(crate) pattern: Pat,
+    pub(crate) ty: Type,
+    pub(crate) travel: Travel,
+}
+
+impl Function {
+    /// `struct __Flame` with the function as it was, its `Remote`, and its entry in the table of tasks.
+    pub(crate) fn describe(&self) -> TokenStream {
+        let Self { attrs, name, params, output, result, body } = self;
+        let text = name.unraw().to_string();
+        let args: Vec<_> = (0..params.len()).map(|n| format_ident!("__{n}", span = Span::mixed_site())).collect();
+        let types: Vec<_> = params.iter().map(|param| &param.ty).collect();
+        let signature = params.iter().map(|Param { attrs, pattern, ty, .. }| quote!(#(#attrs)* #pattern: #ty));
+        let wires = params.iter().map(|param| param.travel.wire());
+        let wires = quote!((#(#wires,)*));
+        let to_wire = params.iter().zip(&args).map(|(param, arg)| param.travel.encode(quote!(#arg)));
+        let from_wire = params.iter().zip(&args).map(|(param, arg)| param.travel.decode(quote!(#arg)));
+        let result_wire = result.wire();
+        let result_to_wire = result.encode(quote!(__output));
+        let result_from_wire = result.decode(quote!(__output));
+        let assertions = params.iter().map(|param| &param.travel).chain([result]).flat_map(Travel::needs);
+        let assertions = assertions.map(|need| need.assertion());
+        // Spanned at the function's name: there the compiler says that its future is not `Send`.
+        let run = quote_spanned! {name.span()=>
+            fn run((#(#args,)*): Self::Args)
+                -> impl ::core::future::Future<Output = Self::Output> + ::core::marker::Send + 'static
+            {
+                __Flame::#name(#(#args),*)
+            }
+        };
+        quote! {
+            struct __Flame;
+
+            impl __Flame {
+                #(#attrs)*
+                #[allow(clippy::unused_async)]
+                async fn #name(#(#signature),*) -> #output #body
+            }
+
+            const _: () = {
+                #[allow(unused_imports)]
+                use ::flame_actors::__private::{ByCodec as _, NoCodec as _};
+
+                #(#assertions)*
+
+                impl ::flame_actors::__private::Remote for __Flame {
+                    const NAME: &'static str = ::core::concat!(::core::module_path!(), "::", #text);
+                    const LOCATION: &'static str =
+                        ::core::concat!(::core::file!(), ":", ::core::line!(), ":", ::core::column!());
+                    type Args = (#(#types,)*);
+                    type Output = #output;
+
+                    fn encode_args(
+                        (#(#args,)*): Self::Args,
+                    ) -> ::core::result::Result<::std::vec::Vec<u8>, ::flame_actors::Error> {
+                        (&::flame_actors::__private::Codec::<#wires>::new()).encode(&(#(#to_wire,)*))
+                    }
+
+                    fn decode_args(
+                        __bytes: &[u8],
+                    ) -> ::core::result::Result<Self::Args, ::flame_actors::Error> {
+                        let (#(#args,)*) = (&::flame_actors::__private::Codec::<#wires>::new()).decode(__bytes)?;
+                        ::core::result::Result::Ok((#(#from_wire,)*))
+                    }
+
+                    fn encode_output(
+                        __output: Self::Output,
+                    ) -> ::core::result::Result<::std::vec::Vec<u8>, ::flame_actors::Error> {
+                        (&::flame_actors::__private::Codec::<#result_wire>::new()).encode(&#result_to_wire)
+                    }
+
+                    fn decode_output(
+                        __bytes: &[u8],
+                    ) -> ::core::result::Result<Self::Output, ::flame_actors::Error> {
+                        let __output = (&::flame_actors::__private::Codec::<#result_wire>::new()).decode(__bytes)?;
+                        ::core::result::Result::Ok(#result_from_wire)
+                    }
+
+                    #run
+                }
+
+                ::flame_actors::__private::inventory::submit! {
+                    ::flame_actors::__private::TaskEntry::of::<__Flame>()
+                }
+            };
+        }
+    }
+}
+
+/// The result type of a function that names none.
+pub(crate) fn unit(span: Span) -> Type {
+    Type::Verbatim(quote_spanned!(span=> ()))
+}
+
+/// The arguments' names in the signature that callers see: those of the user where they are plain.
+fn outer_names(params: &[Param]) -> Vec<Ident> {
+    let plain = |pattern: &Pat| match pattern {
+        Pat::Ident(name) if name.subpat.is_none() && !name.ident.to_string().starts_with('_') => {
+            Some(name.ident.clone())
+        }
+        _ => None,
+    };
+    let taken: Vec<_> = params.iter().filter_map(|param| plain(&param.pattern)).collect();
+    let invented = |n: usize| {
+        let mut name = format_ident!("arg{n}");
+        while taken.contains(&name) {
+            name = format_ident!("{name}_");
+        }
+        name
+    };
+    params.iter().enumerate().map(|(n, param)| plain(&param.pattern).unwrap_or_else(|| invented(n))).collect()
+}
+
+/// What describes the function goes to the outer one, what works on its body to the inner one, lint levels to both.
+fn split(attrs: Vec<Attribute>) -> (Vec<Attribute>, Vec<Attribute>) {
+    let (mut outer, mut inner) = (Vec::new(), Vec::new());
+    for attr in attrs {
+        match attr.path().get_ident().map(ToString::to_string).as_deref() {
+            Some("doc" | "cfg" | "deprecated") => outer.push(attr),
+            Some("allow" | "warn" | "deny" | "forbid") => {
+                outer.push(attr.clone());
+                inner.push(attr);
+            }
+            // `Task` is `must_use` already.
+            Some("must_use") => {}
+            _ => inner.push(attr),
+        }
+    }
+    (outer, inner)
+}

@@ -1,0 +1,214 @@
+//! What can boot, inspect, list and destroy runner instances.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use crate::Node;
+use crate::error::{Cause, Error};
+use crate::node::listener::Expectation;
+use crate::parent::{self, FLAME_PARENT, OVER_STDIN};
+
+/// Infrastructure that runs copies of this application.
+///
+/// A backend boots an instance of the same executable with what [`Boot`] gives it, and can say later what became of
+/// it. All else (joining, identity, deadlines, work) is done by the pool. It is asked for nothing before a pool boots
+/// its first runner, since pools are declared on runners too; settings that are missing are an error of `boot`.
+///
+/// The futures run on the runtime that also keeps the leases: they must not block.
+pub trait Backend: fmt::Debug + Send + Sync + 'static {
+    /// The name in errors and logs, such as `process`.
+    fn name(&self) -> &'static str;
+
+    /// Boots one instance and returns once the infrastructure has accepted it; it joins by itself later.
+    ///
+    /// When the future is dropped half-way, nothing may be left running.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] or [`Error::Config`] with what the infrastructure answered.
+    fn boot<'a>(&'a self, boot: &'a Boot) -> BoxFuture<'a, Result<Instance, Error>>;
+
+    /// Ends an instance at once, and all that it started. One that has ended already is no error.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] when the instance may still run.
+    fn destroy<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// What has become of an instance.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] when the infrastructure cannot be asked.
+    fn inspect<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<InstanceState, Error>>;
+
+    /// The instances that the parent of this node name left behind. Without an answer of its own: none.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] when the infrastructure cannot be asked.
+    fn list<'a>(&'a self, parent: &'a str) -> BoxFuture<'a, Result<Vec<Instance>, Error>> {
+        let _ = parent;
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
+/// One booted instance, as its backend names it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Instance {
+    id: String,
+}
+
+impl Instance {
+    /// An instance of this id.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self { id: id.into() }
+    }
+
+    /// The backend's id: a process id, a machine id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// What has become of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InstanceState {
+    /// It is starting or running.
+    Running,
+    /// It has ended, for this reason.
+    Ended(Cause),
+    /// The backend knows nothing of it.
+    Unknown,
+}
+
+/// One boot that a pool asks a backend for.
+pub struct Boot {
+    node: Node,
+    pool: String,
+    runner: Arc<str>,
+    shutdown_timeout: Duration,
+    app: Handle,
+    joining: Mutex<Option<Joining>>,
+}
+
+/// How the runner that is booted will join.
+pub(crate) enum Joining {
+    Remote(Expectation),
+    InProcess,
+}
+
+impl Boot {
+    pub(crate) fn new(node: Node, pool: &str, runner: Arc<str>, shutdown_timeout: Duration, app: Handle) -> Self {
+        Self { node, pool: pool.to_owned(), runner, shutdown_timeout, app, joining: Mutex::default() }
+    }
+
+    /// The node name of the runner: unique, made of letters, digits, `-`, `_` and `.`.
+    pub fn runner(&self) -> &str {
+        &self.runner
+    }
+
+    /// The node name of the parent.
+    pub fn parent(&self) -> &str {
+        self.node.name()
+    }
+
+    /// The name of the pool.
+    pub fn pool(&self) -> &str {
+        &self.pool
+    }
+
+    /// The variable that makes the booted process a runner of this node: its name and its value, which is a secret.
+    ///
+    /// Starts this node's listener when it has none yet.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the listener cannot be bound.
+    pub async fn environment(&self) -> Result<(&'static str, String), Error> {
+        let (invitation, expectation) = self.node.listener().await?.invite(
+            self.node.shared_name(),
+            &self.runner,
+            &self.pool,
+            self.shutdown_timeout,
+        )?;
+        *self.joining.lock() = Some(Joining::Remote(expectation));
+        Ok((FLAME_PARENT, parent::to_text(&invitation)?))
+    }
+
+    /// The same for a process whose standard input the backend writes: the variable, which holds no secret, and the
+    /// line to write. The pipe is to be kept open as long as this process lives.
+    ///
+    /// # Errors
+    /// As [`environment`](Self::environment).
+    pub async fn over_stdin(&self) -> Result<((&'static str, &'static str), String), Error> {
+        let (name, mut line) = self.environment().await?;
+        line.push('\n');
+        Ok(((name, OVER_STDIN), line))
+    }
+
+    pub(crate) fn in_process(&self) {
+        *self.joining.lock() = Some(Joining::InProcess);
+    }
+
+    pub(crate) fn joining(&self) -> Option<Joining> {
+        self.joining.lock().take()
+    }
+
+    pub(crate) fn app(&self) -> &Handle {
+        &self.app
+    }
+
+    pub(crate) fn runner_name(&self) -> &Arc<str> {
+        &self.runner
+    }
+
+    pub(crate) fn shutdown_timeout(&self) -> Duration {
+        self.shutdown_timeout
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        &self.node
+    }
+}
+
+impl fmt::Debug for Boot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Boot").field("runner", &self.runner).field("pool", &self.pool).finish_non_exhaustive()
+    }
+}
+
+/// Runners inside this process: the default of a pool without a backend.
+///
+/// The interface and the semantics are those of every other backend, codec, limits and guardians included, so that a
+/// mistake shows in development. A runner is no second node, and its work shares this process' memory, threads and end.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct InProcess;
+
+impl InProcess {
+    /// The backend.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl Backend for InProcess {
+    fn name(&self) -> &'static str {
+        "in-process"
+    }
+
+    fn boot<'a>(&'a self, boot: &'a Boot) -> BoxFuture<'a, Result<Instance, Error>> {
+        boot.in_process();
+        Box::pin(async { Ok(Instance::new(boot.runner())) })
+    }
+
+    fn destroy<'a>(&'a self, _: &'a Instance) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn inspect<'a>(&'a self, _: &'a Instance) -> BoxFuture<'a, Result<InstanceState, Error>> {
+        Box::pin(async { Ok(InstanceState::Unknown) })
+    }
+}

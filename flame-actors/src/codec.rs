@@ -1,0 +1,39 @@
+//! MessagePack with named fields, and the limit on what may be sent at once.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Error;
+
+/// The greatest encoded size of arguments, a result or a message: 16 MiB.
+///
+/// More is refused before it is sent, with [`Error::TooLarge`]: a single large message delays everything behind it
+/// on the link.
+pub const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Encodes a value as MessagePack, structs as maps.
+///
+/// # Errors
+/// [`Error::Encode`] with the type's name.
+pub fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
+    rmp_serde::to_vec_named(value)
+        .map_err(|err| Error::Encode { what: std::any::type_name::<T>().to_owned(), reason: err.to_string() })
+}
+
+/// Decodes a value; never panics by itself, whatever the bytes are.
+///
+/// # Errors
+/// [`Error::Decode`] with the type's name.
+pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    rmp_serde::from_slice(bytes)
+        .map_err(|err| Error::Decode { what: std::any::type_name::<T>().to_owned(), reason: err.to_string() })
+}
+
+/// Checks the limit, naming what it is that would be sent.
+pub(crate) fn within_limit(bytes: Vec<u8>, what: impl FnOnce() -> String) -> Result<Bytes, Error> {
+    if bytes.len() > MAX_MESSAGE_BYTES {
+        return Err(Error::TooLarge { what: what(), size: bytes.len(), limit: MAX_MESSAGE_BYTES });
+    }
+    Ok(Bytes::from(bytes))
+}

@@ -1,0 +1,233 @@
+//! What can go wrong, as values that a caller can act on.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a call, a cast, a placement or a boot did not succeed.
+///
+/// It is [`Clone`] and serialisable, so that a task may return it and a runner may send it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Error {
+    /// The time for this stage ran out.
+    ///
+    /// In [`Stage::Waiting`] nothing was sent to a runner; in [`Stage::Running`] the work was under way and its
+    /// runner was told to abort it.
+    #[error("{what}: {stage} took longer than {after:?}")]
+    Timeout {
+        /// The stage that was under way.
+        stage: Stage,
+        /// The bound that was reached.
+        after: Duration,
+        /// What was waited for, with the state of its pool.
+        what: String,
+    },
+    /// The runner ended or fell silent while it had the work: the outcome is unknown.
+    #[error("runner {node} was lost: {cause}")]
+    RunnerLost {
+        /// The node name of the runner.
+        node: String,
+        /// What is known of the reason.
+        cause: Cause,
+    },
+    /// The task panicked; the text is the panic's.
+    #[error("the task panicked: {0}")]
+    Panicked(String),
+    /// The work was stopped before it ended.
+    #[error("{0} was cancelled")]
+    Cancelled(String),
+    /// The runner has no task or placeable actor of this name.
+    #[error("unknown task {0}: it is not part of the runner's build")]
+    UnknownTask(String),
+    /// Parent and runner are different builds.
+    #[error("build mismatch: the parent is {parent}, the runner is {runner}")]
+    BuildMismatch {
+        /// The parent's build id and task table.
+        parent: String,
+        /// The runner's build id and task table.
+        runner: String,
+    },
+    /// No runner could be booted.
+    #[error("pool \"{pool}\": boot failed {attempts} times, last: {reason}")]
+    Boot {
+        /// The pool that booted.
+        pool: String,
+        /// Attempts since the last success.
+        attempts: u32,
+        /// What the last attempt failed with.
+        reason: String,
+    },
+    /// Encoded arguments, a result or a message exceed the limit of [`MAX_MESSAGE_BYTES`](crate::MAX_MESSAGE_BYTES).
+    #[error("{what} is {size} bytes, over the limit of {limit}")]
+    TooLarge {
+        /// What was to be sent.
+        what: String,
+        /// Its encoded size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A value could not be encoded; nothing was sent.
+    #[error("cannot encode {what}: {reason}")]
+    Encode {
+        /// The type.
+        what: String,
+        /// The codec's reason.
+        reason: String,
+    },
+    /// Bytes from the other side are not a value of the expected type.
+    #[error("cannot decode {what}: {reason}")]
+    Decode {
+        /// The type.
+        what: String,
+        /// The codec's reason.
+        reason: String,
+    },
+    /// A placed child did not start: its `pre_start` refused.
+    #[error("{actor} did not start: {reason}")]
+    NotStarted {
+        /// The actor type.
+        actor: String,
+        /// The error of `pre_start`.
+        reason: String,
+    },
+    /// As many callers wait as the pool admits.
+    #[error("pool \"{pool}\": full, {waiting} callers wait already")]
+    PoolFull {
+        /// The pool.
+        pool: String,
+        /// How many wait.
+        waiting: usize,
+    },
+    /// The pool takes no more work.
+    #[error("pool \"{pool}\" is closed")]
+    PoolClosed {
+        /// The pool.
+        pool: String,
+    },
+    /// An option has a value that cannot work.
+    #[error("{option}: {reason}")]
+    Config {
+        /// The option.
+        option: String,
+        /// Why it cannot work.
+        reason: String,
+    },
+    /// The process could not become a node, or not join its parent.
+    #[error("cannot join the parent: {0}")]
+    Join(String),
+    /// The backend failed.
+    #[error("backend {backend}: {reason}")]
+    Backend {
+        /// The backend's name.
+        backend: String,
+        /// What it answered.
+        reason: String,
+    },
+    /// Nothing of this type was given to [`Node::provide`](crate::Node::provide).
+    #[error("nothing of type {0} was provided to this node")]
+    NotProvided(String),
+    /// There is no node in this process yet.
+    #[error("this process is no node yet: call Node::start() first")]
+    NoNode,
+    /// A call got no reply: the actor dropped its reply port, or could not make the message out.
+    #[error("the call got no reply: its reply port was dropped")]
+    NoReply,
+    /// The actor that was addressed does not exist any more, or never did.
+    #[error("actor {0} does not exist")]
+    NoActor(String),
+}
+
+/// What was under way when the time ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Waiting for a slot, boots included.
+    Waiting,
+    /// Running on a runner.
+    Running,
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Waiting => "waiting for a slot",
+            Self::Running => "running",
+        })
+    }
+}
+
+/// Why a node is gone, as far as it is known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Cause {
+    /// Its process ended with this code.
+    Exited(i32),
+    /// Its process was ended by this signal.
+    Signalled(i32),
+    /// Nothing was heard of it for the lease.
+    LeaseExpired,
+    /// The connection was closed or reset.
+    ConnectionClosed,
+    /// It was stopped on purpose by its pool.
+    Stopped,
+    /// It sent something that is not of our protocol.
+    Protocol(String),
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "its process exited with code {code}"),
+            Self::Signalled(signal) => write!(f, "its process was ended by signal {signal}"),
+            Self::LeaseExpired => f.write_str("nothing was heard of it for its lease"),
+            Self::ConnectionClosed => f.write_str("the connection was closed"),
+            Self::Stopped => f.write_str("it was stopped"),
+            Self::Protocol(what) => write!(f, "it broke the protocol: {what}"),
+        }
+    }
+}
+
+/// How a placed child ended badly; what a supervisor downcasts from `SupervisionEvent::ActorFailed`.
+///
+/// ```
+/// # use flame_actors::{ChildError, ractor::SupervisionEvent};
+/// fn was_lost(event: &SupervisionEvent) -> bool {
+///     match event {
+///         SupervisionEvent::ActorFailed(_, err) => {
+///             matches!(err.downcast_ref::<ChildError>(), Some(ChildError::RunnerLost { .. }))
+///         }
+///         _ => false,
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum ChildError {
+    /// A handler returned an error; the text is the error's.
+    #[error("{0}")]
+    Failed(String),
+    /// A handler panicked; the text is the panic's.
+    #[error("the actor panicked: {0}")]
+    Panicked(String),
+    /// Its runner is gone.
+    #[error("runner {node} was lost: {cause}")]
+    RunnerLost {
+        /// The node name of the runner.
+        node: String,
+        /// What is known of the reason.
+        cause: Cause,
+    },
+}
+
+/// The text of a panic's payload.
+pub(crate) fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic without text".to_owned()
+    }
+}

@@ -1,0 +1,95 @@
+//! FLAME for Rust: run functions and actors of your application on short-lived copies of itself.
+//!
+//! *FLAME* (Fleeting Lambda Application for Modular Execution) treats the whole application as a lambda. Wrap any piece
+//! of existing code in a call, or start any existing actor through a [`Pool`] instead of locally, and it runs in a
+//! temporary copy of the same application that boots on demand and goes away when idle. The copy is the same binary,
+//! so it has the same code, the same set-up and the same actors. Elixir has this; here it is for Rust, on the actor
+//! framework [`ractor`].
+//!
+//! ```
+//! use flame_actors::{Node, Pool, remote, task};
+//!
+//! #[remote] // the body stays as it was
+//! async fn count_words(text: String) -> usize {
+//!     text.split_whitespace().count()
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), flame_actors::Error> {
+//! let node = Node::start().await?; // a runner joins its parent here; anyone else becomes a parent
+//! let pool = Pool::builder("words").max(4).start(&node).await?; // no backend: runners in this process
+//! if node.is_runner() {
+//!     return node.serve().await; // the application is up: take work until told to stop
+//! }
+//!
+//! let text = "some of these words are counted elsewhere".to_owned();
+//! let here = count_words(text.clone()).await;
+//! let there = pool.call(count_words(text.clone())).await?; // on a runner: the one-line change
+//! let inline = pool.call(task!([text: String] -> usize { text.len() })).await?;
+//! assert_eq!((here, there, inline), (7, 7, 41));
+//! # node.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where things are
+//!
+//! | to | see |
+//! | --- | --- |
+//! | make this process a node | [`Node`], [`Parent`], [`provided`] |
+//! | have runners | [`Pool`], [`PoolBuilder`], [`Backend`], [`InProcess`]; the crates `flame-local` and `flame-fly` |
+//! | run a function there | [`macro@remote`], [`task!`], [`Task`], [`Call`], [`Cast`], [`runner`] |
+//! | start an actor there | [`macro@placeable`], [`Place`], [`ChildError`] |
+//! | talk to it | [`derive@Message`], [`derive@LocalMessage`], [`ActorAddr`] |
+//! | handle what goes wrong | [`Error`], [`Stage`], [`Cause`] |
+//!
+//! The files in the order in which a request walks: `pool.rs`, `call.rs`, `runner.rs`, `runner/agent.rs`, `place.rs`;
+//! below them `node/`, the connections.
+//!
+//! # Goals
+//!
+//! - One changed line moves work to another machine.
+//! - Messages, results and failures find their way back as if everything were local.
+//! - Nothing is ever left behind: each side ends what the other one has lost.
+//!
+//! # Non-goals
+//!
+//! - A cluster of equals: a runner belongs to the node that booted it.
+//! - Durable work: delivery is at most once, and nothing is tried again by itself.
+//! - Different programs: parent and runner are the same build, and that is checked.
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+mod address;
+mod backend;
+mod call;
+mod codec;
+mod error;
+mod message;
+mod node;
+mod parent;
+mod place;
+mod pool;
+mod registry;
+mod runner;
+mod task;
+
+pub use flame_actors_macros::{LocalMessage, Message, placeable, remote, task};
+pub use ractor;
+pub use ractor_cluster;
+
+pub use self::address::{ActorAddr, actor_ref};
+pub use self::backend::{Backend, Boot, InProcess, Instance, InstanceState};
+pub use self::call::{Call, Cast};
+pub use self::codec::MAX_MESSAGE_BYTES;
+pub use self::error::{Cause, ChildError, Error, Stage};
+pub use self::message::Message;
+pub use self::node::{Node, NodeBuilder};
+pub use self::parent::{FLAME_PARENT, Parent};
+pub use self::place::{Place, Placeable};
+pub use self::pool::{Pool, PoolBuilder};
+pub use self::task::{Task, provided, runner};
+
+/// A boxed future, as [`Backend`]'s methods return it.
+pub type BoxFuture<'a, T> = futures_util::future::BoxFuture<'a, T>;

@@ -1,0 +1,258 @@
+//! Messages that can be sent to an actor on another node.
+//!
+//! A message for an actor elsewhere is encoded and queued on the link *by its sender*, inside `cast`: ractor boxes
+//! every message through [`ractor::Message::box_message`], with the receiver's pid at hand, and that is where we look
+//! whether the pid belongs to a proxy or guardian. So messages, results and exits of one sender leave in the order in
+//! which it sent them, and a message that cannot be encoded fails at once. The mailbox of the proxy gets an empty
+//! envelope, which ractor drops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ractor::message::{BoxedDowncastErr, BoxedMessage, SerializedMessage};
+use ractor::{ActorId, RpcReplyPort};
+use tokio::sync::oneshot;
+
+use crate::Error;
+use crate::codec;
+use crate::node::frame::{Frame, Hop};
+use crate::node::link::Link;
+use crate::node::route;
+use crate::node::runtime;
+
+/// A message that can cross to an actor on another node. Implemented by `#[derive(Message)]`.
+///
+/// It is ractor's own [`ractor::Message`] and the way to encode and decode it. Encoding is MessagePack; a reply port
+/// stays here and the reply finds it.
+pub trait Message: ractor::Message {
+    /// Encodes the message for the link.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] when a field refuses.
+    fn encode(self) -> Result<Encoded, Error>;
+
+    /// Makes the message from its encoded form; `reply` is where its reply port leads.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] when the bytes are not this message.
+    fn decode(body: &[u8], reply: Option<ReplyTo>) -> Result<Self, Error>;
+}
+
+/// An encoded message and, for a call, where its reply goes.
+pub struct Encoded {
+    pub(crate) body: Vec<u8>,
+    pub(crate) reply: Option<ReplySink>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl Encoded {
+    /// A message without a reply port.
+    pub fn cast(body: Vec<u8>) -> Self {
+        Self { body, reply: None, timeout: None }
+    }
+
+    /// A message with a reply port.
+    pub fn call<T: Send + 'static>(
+        body: Vec<u8>,
+        port: RpcReplyPort<T>,
+        decode: fn(&[u8]) -> Result<T, Error>,
+    ) -> Self {
+        let timeout = port.get_timeout();
+        let reply = ReplySink(Box::new(move |answer| match answer.and_then(|body| decode(&body)) {
+            // Nobody may wait any more; that is the caller's choice.
+            Ok(value) => drop(port.send(value)),
+            // The port drops here, which ends the caller's wait at once; ractor has no room for the reason.
+            Err(err) => tracing::debug!(%err, "a call got no reply"),
+        }));
+        Self { body, reply: Some(reply), timeout }
+    }
+}
+
+/// Takes the answer of a call to the port that waits for it. Dropped, it ends the wait with an error.
+pub(crate) struct ReplySink(Box<dyn FnOnce(Result<Bytes, Error>) + Send>);
+
+impl ReplySink {
+    pub(crate) fn answer(self, answer: Result<Bytes, Error>) {
+        (self.0)(answer);
+    }
+}
+
+/// Where the reply to a decoded message goes. Dropped without an answer, it says so to the caller.
+pub struct ReplyTo(Option<Way>);
+
+enum Way {
+    Link { link: Arc<Link>, to: Hop, id: u64, timeout: Option<Duration> },
+    Serialized(RpcReplyPort<Vec<u8>>),
+    Nowhere,
+}
+
+impl ReplyTo {
+    const NOWHERE: Self = Self(Some(Way::Nowhere));
+
+    pub(crate) fn over(link: Arc<Link>, to: Hop, id: u64, timeout: Option<Duration>) -> Self {
+        Self(Some(Way::Link { link, to, id, timeout }))
+    }
+
+    /// Sends the reply, or the reason why there is none.
+    pub(crate) fn answer(mut self, answer: Result<Vec<u8>, Error>) {
+        self.send(answer);
+    }
+
+    fn send(&mut self, answer: Result<Vec<u8>, Error>) {
+        match self.0.take() {
+            Some(Way::Link { link, to, id, .. }) => {
+                let answer = answer.and_then(|body| codec::within_limit(body, || "a reply".to_owned()));
+                let (outcome, body) = match answer {
+                    Ok(body) => (Ok(()), body),
+                    Err(err) => (Err(err), Bytes::new()),
+                };
+                // A closed link has already ended the caller's wait.
+                let _ = link.send(Frame::Reply { to, id, outcome }, body);
+            }
+            Some(Way::Serialized(port)) => {
+                if let Ok(body) = answer {
+                    let _ = port.send(body);
+                }
+            }
+            Some(Way::Nowhere) | None => {}
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        match &self.0 {
+            Some(Way::Link { timeout, .. }) => *timeout,
+            Some(Way::Serialized(port)) => port.get_timeout(),
+            Some(Way::Nowhere) | None => None,
+        }
+    }
+}
+
+impl Drop for ReplyTo {
+    fn drop(&mut self) {
+        self.send(Err(Error::NoReply));
+    }
+}
+
+/// The reply port of a decoded message: what is sent into it is encoded and goes back.
+pub fn reply_port<T: Send + 'static>(
+    reply: Option<ReplyTo>,
+    encode: fn(T) -> Result<Vec<u8>, Error>,
+) -> Result<RpcReplyPort<T>, Error> {
+    let Some(reply) = reply else {
+        return Err(Error::Decode { what: "a call".to_owned(), reason: "it came without a reply port".to_owned() });
+    };
+    let (tx, rx) = oneshot::channel();
+    let timeout = reply.timeout();
+    if !matches!(reply.0, Some(Way::Nowhere)) {
+        runtime::spawn(async move { reply.answer(rx.await.map_err(|_| Error::NoReply).and_then(encode)) });
+    }
+    Ok(match timeout {
+        Some(timeout) => (tx, timeout).into(),
+        None => tx.into(),
+    })
+}
+
+// ---- what ractor calls ---------------------------------------------------------------------------------------
+
+/// What ractor carries for a [`Message`].
+enum Envelope<M> {
+    /// For an actor of this process.
+    Here(M),
+    /// Already on its link. ractor may find the mailbox closed a moment later and wants the message back, in the
+    /// sender's own task; everyone else gets nothing.
+    Sent { body: Bytes, sender: Option<tokio::task::Id> },
+}
+
+impl<M: Message> ractor::Message for Envelope<M> {
+    fn serializable() -> bool {
+        M::serializable()
+    }
+
+    fn serialize(self) -> Result<SerializedMessage, BoxedDowncastErr> {
+        match self {
+            Self::Here(message) => message.serialize(),
+            Self::Sent { .. } => Err(BoxedDowncastErr),
+        }
+    }
+
+    fn deserialize(message: SerializedMessage) -> Result<Self, BoxedDowncastErr> {
+        M::deserialize(message).map(Self::Here)
+    }
+}
+
+/// Boxes a message for its receiver; one for an actor elsewhere leaves here and now.
+pub fn box_message<M: Message>(message: M, pid: &ActorId) -> Result<BoxedMessage, BoxedDowncastErr> {
+    use ractor::Message as _;
+    let Some(route) = route::to(pid) else { return Envelope::Here(message).box_message(pid) };
+    match message.encode().and_then(|encoded| route.forward(encoded)) {
+        Ok(body) => {
+            let mut boxed = Envelope::<M>::Sent { body, sender: tokio::task::try_id() }.box_message(pid)?;
+            // A serialised message that does not decode is dropped by ractor; any other would fail the proxy.
+            boxed.serialized_msg = Some(SerializedMessage::CallReply(0, Vec::new()));
+            Ok(boxed)
+        }
+        Err(err) => {
+            tracing::warn!(%err, message = std::any::type_name::<M>(), "a message was not sent");
+            Err(BoxedDowncastErr)
+        }
+    }
+}
+
+/// Takes a message out of its box.
+pub fn from_boxed<M: Message>(boxed: BoxedMessage) -> Result<M, BoxedDowncastErr> {
+    use ractor::Message as _;
+    match Envelope::<M>::from_boxed(boxed)? {
+        Envelope::Here(message) => Ok(message),
+        Envelope::Sent { body, sender } if sender == tokio::task::try_id() => {
+            M::decode(&body, Some(ReplyTo::NOWHERE)).map_err(|_| BoxedDowncastErr)
+        }
+        Envelope::Sent { .. } => Err(BoxedDowncastErr),
+    }
+}
+
+/// ractor's own remoting with our codec, for `#[message(cluster)]`.
+pub mod cluster {
+    use super::{BoxedDowncastErr, Message, ReplyTo, SerializedMessage, Way};
+    use bytes::Bytes;
+    use tokio::sync::oneshot;
+
+    /// Encodes a message for a ractor_cluster session.
+    pub fn serialize<M: Message>(message: M) -> Result<SerializedMessage, BoxedDowncastErr> {
+        let encoded = message.encode().map_err(|err| {
+            tracing::warn!(%err, message = std::any::type_name::<M>(), "a message was not sent");
+            BoxedDowncastErr
+        })?;
+        let (variant, args, metadata) = (String::new(), encoded.body, None);
+        Ok(match encoded.reply {
+            None => SerializedMessage::Cast { variant, args, metadata },
+            Some(sink) => {
+                let (tx, rx) = oneshot::channel::<Vec<u8>>();
+                crate::node::runtime::spawn(async move {
+                    match rx.await {
+                        Ok(body) => sink.answer(Ok(Bytes::from(body))),
+                        Err(_) => drop(sink),
+                    }
+                });
+                let reply = match encoded.timeout {
+                    Some(timeout) => (tx, timeout).into(),
+                    None => tx.into(),
+                };
+                SerializedMessage::Call { variant, args, reply, metadata }
+            }
+        })
+    }
+
+    /// Decodes a message from a ractor_cluster session.
+    pub fn deserialize<M: Message>(message: SerializedMessage) -> Result<M, BoxedDowncastErr> {
+        let (args, reply) = match message {
+            SerializedMessage::Cast { args, .. } => (args, None),
+            SerializedMessage::Call { args, reply, .. } => (args, Some(ReplyTo(Some(Way::Serialized(reply))))),
+            SerializedMessage::CallReply(..) => return Err(BoxedDowncastErr),
+        };
+        M::decode(&args, reply).map_err(|err| {
+            tracing::warn!(%err, message = std::any::type_name::<M>(), "a message from a session did not decode");
+            BoxedDowncastErr
+        })
+    }
+}

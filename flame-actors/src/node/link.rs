@@ -1,0 +1,309 @@
+//! The link between two nodes: everything of ours, in order.
+//!
+//! Whoever has something to say encodes it and queues it here, in its own thread; one task writes, one reads, one
+//! keeps the lease. So what one sender sends stays in the order in which it sent it, whatever kind it is.
+//! An in-process runner has a link too, whose two ends hand frames to each other directly.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::{Notify, watch};
+
+use super::frame::{self, Frame};
+use super::lease::Lease;
+use super::route;
+use super::runtime;
+use crate::error::{Cause, Error};
+use crate::message::ReplySink;
+
+/// What a link is for on this side: the parent's view of a runner, or the agent on it.
+pub(crate) trait Role: Send + Sync + 'static {
+    /// Takes a frame that is not about actors in general.
+    fn receive(&self, link: &Arc<Link>, frame: Frame, body: Bytes);
+    /// The link is gone. Called once.
+    fn closed(&self, cause: &Cause);
+}
+
+/// One end of a link.
+pub(crate) struct Link {
+    peer: Arc<str>,
+    period: Duration,
+    lease: Mutex<Lease>,
+    out: Outgoing,
+    role: Mutex<Option<Arc<dyn Role>>>,
+    replies: Mutex<Replies>,
+    closed: watch::Sender<Option<Cause>>,
+}
+
+enum Outgoing {
+    Wire(WriteQueue),
+    Memory(OnceLock<Weak<Link>>),
+}
+
+#[derive(Default)]
+struct WriteQueue {
+    frames: Mutex<Vec<(Vec<u8>, Bytes)>>,
+    ready: Notify,
+}
+
+#[derive(Default)]
+struct Replies {
+    next: u64,
+    waiting: HashMap<u64, ReplySink>,
+}
+
+/// Above this many bytes a batch is written before more is added to it.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// So many heartbeats are sent within one lease, so that a lost or late one is not the end.
+const BEATS_PER_LEASE: u32 = 4;
+
+impl Link {
+    fn new(peer: Arc<str>, period: Duration, out: Outgoing, role: Arc<dyn Role>) -> Arc<Self> {
+        Arc::new(Self {
+            peer,
+            period,
+            lease: Mutex::new(Lease::new(Instant::now(), period)),
+            out,
+            role: Mutex::new(Some(role)),
+            replies: Mutex::default(),
+            closed: watch::Sender::new(None),
+        })
+    }
+
+    /// A link over a connection whose handshake is done; `start` sets it going.
+    pub(crate) fn over_wire(peer: Arc<str>, period: Duration, role: Arc<dyn Role>) -> Arc<Self> {
+        Self::new(peer, period, Outgoing::Wire(WriteQueue::default()), role)
+    }
+
+    /// Both ends of a link inside this process.
+    pub(crate) fn in_memory(peer: &Arc<str>, near: Arc<dyn Role>, far: Arc<dyn Role>) -> (Arc<Self>, Arc<Self>) {
+        let end = |role| Self::new(Arc::clone(peer), Duration::MAX, Outgoing::Memory(OnceLock::new()), role);
+        let (near, far) = (end(near), end(far));
+        near.join_memory(&far);
+        far.join_memory(&near);
+        (near, far)
+    }
+
+    fn join_memory(&self, other: &Arc<Self>) {
+        if let Outgoing::Memory(slot) = &self.out {
+            let _ = slot.set(Arc::downgrade(other));
+        }
+    }
+
+    /// Starts reading, writing and the lease on our runtime.
+    pub(crate) fn start<S>(self: &Arc<Self>, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let (read, write) = tokio::io::split(stream);
+        runtime::spawn(read_loop(Arc::clone(self), read));
+        runtime::spawn(write_loop(Arc::clone(self), write));
+        runtime::spawn(lease_loop(Arc::clone(self)));
+    }
+
+    /// The name of the node at the other end.
+    pub(crate) fn peer(&self) -> &Arc<str> {
+        &self.peer
+    }
+
+    /// Queues a frame. An error says that the link is closed; nothing was sent then.
+    pub(crate) fn send(&self, frame: Frame, body: Bytes) -> Result<(), Error> {
+        if let Some(cause) = self.cause() {
+            return Err(self.lost(cause));
+        }
+        match &self.out {
+            Outgoing::Wire(queue) => {
+                let head = frame::encode_head(&frame);
+                if !frame::fits(&head) {
+                    let limit = usize::from(u16::MAX);
+                    return Err(Error::TooLarge { what: "a frame's head".to_owned(), size: head.len(), limit });
+                }
+                queue.frames.lock().push((head, body));
+                queue.ready.notify_one();
+                Ok(())
+            }
+            Outgoing::Memory(other) => match other.get().and_then(Weak::upgrade) {
+                Some(other) => {
+                    other.dispatch(frame, body);
+                    Ok(())
+                }
+                None => Err(self.lost(Cause::ConnectionClosed)),
+            },
+        }
+    }
+
+    /// Sends a message that wants an answer; `sink` gets it, or is dropped with the link.
+    pub(crate) fn send_call(
+        &self,
+        sink: ReplySink,
+        body: Bytes,
+        frame: impl FnOnce(u64) -> Frame,
+    ) -> Result<(), Error> {
+        let id = {
+            let mut replies = self.replies.lock();
+            replies.next += 1;
+            let id = replies.next;
+            replies.waiting.insert(id, sink);
+            id
+        };
+        let sent = self.send(frame(id), body);
+        // The link may have closed, and dropped its replies, between the insertion and the sending.
+        if sent.is_err() || self.cause().is_some() {
+            self.replies.lock().waiting.remove(&id);
+        }
+        sent
+    }
+
+    /// Why the link is closed, or `None` while it is open.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        self.closed.borrow().clone()
+    }
+
+    /// Waits for the end of the link.
+    pub(crate) async fn wait_closed(&self) -> Cause {
+        let mut closed = self.closed.subscribe();
+        let cause = closed.wait_for(Option::is_some).await.expect("the sender lives in self");
+        cause.clone().expect("waited for it")
+    }
+
+    /// Closes the link; what waits on it ends with `cause`. Frames that are queued are still written.
+    pub(crate) fn close(self: &Arc<Self>, cause: Cause) {
+        let first = self.closed.send_if_modified(|closed| {
+            let first = closed.is_none();
+            if first {
+                *closed = Some(cause.clone());
+            }
+            first
+        });
+        if !first {
+            return;
+        }
+        self.replies.lock().waiting.clear();
+        route::link_closed(self, &cause);
+        let role = self.role.lock().take();
+        if let Some(role) = role {
+            role.closed(&cause);
+        }
+        match &self.out {
+            Outgoing::Wire(queue) => queue.ready.notify_one(),
+            Outgoing::Memory(other) => {
+                if let Some(other) = other.get().and_then(Weak::upgrade) {
+                    other.close(cause);
+                }
+            }
+        }
+    }
+
+    /// Hands a reply to whoever waits for it.
+    pub(crate) fn answered(&self, id: u64, outcome: Result<(), Error>, body: Bytes) {
+        let sink = self.replies.lock().waiting.remove(&id);
+        match sink {
+            Some(sink) => sink.answer(outcome.map(|()| body)),
+            None => tracing::debug!(peer = %self.peer, id, "a reply that nobody waits for"),
+        }
+    }
+
+    fn lost(&self, cause: Cause) -> Error {
+        Error::RunnerLost { node: self.peer.to_string(), cause }
+    }
+
+    fn dispatch(self: &Arc<Self>, frame: Frame, body: Bytes) {
+        match frame {
+            Frame::Ping(number) => {
+                let _ = self.send(Frame::Pong(number), Bytes::new());
+            }
+            Frame::Pong(number) => self.lease.lock().acknowledged(number),
+            Frame::Message { .. }
+            | Frame::Reply { .. }
+            | Frame::Actor { .. }
+            | Frame::Watch { .. }
+            | Frame::Down { .. } => route::receive(self, frame, body),
+            other => {
+                let role = self.role.lock().clone();
+                if let Some(role) = role {
+                    role.receive(self, other, body);
+                }
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("peer", &self.peer).field("closed", &self.cause()).finish_non_exhaustive()
+    }
+}
+
+async fn read_loop<S: AsyncRead>(link: Arc<Link>, mut read: ReadHalf<S>) {
+    let mut buf = BytesMut::with_capacity(BATCH_BYTES);
+    let mut closed = link.closed.subscribe();
+    let cause = loop {
+        match frame::take(&mut buf) {
+            Ok(Some((frame, body))) => link.dispatch(frame, body),
+            Ok(None) => {
+                buf.reserve(BATCH_BYTES);
+                let read = tokio::select! {
+                    read = read.read_buf(&mut buf) => read,
+                    _ = closed.wait_for(Option::is_some) => return,
+                };
+                match read {
+                    Ok(0) | Err(_) => break Cause::ConnectionClosed,
+                    Ok(_) => {}
+                }
+            }
+            Err(what) => break Cause::Protocol(what),
+        }
+    };
+    link.close(cause);
+}
+
+async fn write_loop<S: AsyncWrite>(link: Arc<Link>, mut write: WriteHalf<S>) {
+    let Outgoing::Wire(queue) = &link.out else { return };
+    let mut buf = BytesMut::with_capacity(BATCH_BYTES);
+    loop {
+        // Looked at before the queue, so that what was queued before the close is still written.
+        let closed = link.cause();
+        let batch = std::mem::take(&mut *queue.frames.lock());
+        if batch.is_empty() {
+            if closed.is_some() {
+                let _ = tokio::time::timeout(Duration::from_secs(1), write.shutdown()).await;
+                return;
+            }
+            queue.ready.notified().await;
+            continue;
+        }
+        for (head, body) in batch {
+            frame::put(&mut buf, &head, &body);
+            if buf.len() >= BATCH_BYTES && write.write_all_buf(&mut buf).await.is_err() {
+                return link.close(Cause::ConnectionClosed);
+            }
+        }
+        if write.write_all_buf(&mut buf).await.is_err() || write.flush().await.is_err() {
+            return link.close(Cause::ConnectionClosed);
+        }
+    }
+}
+
+async fn lease_loop(link: Arc<Link>) {
+    let mut beat = tokio::time::interval(link.period / BEATS_PER_LEASE);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = beat.tick() => {}
+            _ = link.wait_closed() => return,
+        }
+        let number = {
+            let mut lease = link.lease.lock();
+            if lease.expired(Instant::now()) { None } else { Some(lease.beat(Instant::now())) }
+        };
+        match number {
+            Some(number) => drop(link.send(Frame::Ping(number), Bytes::new())),
+            None => return link.close(Cause::LeaseExpired),
+        }
+    }
+}

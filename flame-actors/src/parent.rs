@@ -1,0 +1,161 @@
+//! How a process learns that it is a runner, and how it reaches its parent.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::net::unix::pipe;
+use tokio_rustls::client::TlsStream;
+
+use crate::node::join::{self, Build, HANDSHAKE_DEADLINE, Hello, Invitation, PROTOCOL, Purpose, Secret};
+use crate::node::{runtime, tls};
+use crate::{Error, codec};
+
+/// The variable that makes a process a runner.
+///
+/// It holds what the process needs to join, or the word `stdin`: then that comes in one line on standard input, whose
+/// other end the parent holds open as long as it lives.
+pub const FLAME_PARENT: &str = "FLAME_PARENT";
+
+/// The value of [`FLAME_PARENT`] that means standard input.
+pub(crate) const OVER_STDIN: &str = "stdin";
+
+/// A runner that does not reach its parent within this time gives up.
+const FAILSAFE: Duration = Duration::from_secs(20);
+/// No invitation is longer.
+const MAX_INVITATION_BYTES: usize = 64 * 1024;
+
+/// The process that booted this one.
+#[derive(Clone, Debug)]
+pub struct Parent {
+    name: Arc<str>,
+    address: String,
+    pool: String,
+}
+
+impl Parent {
+    /// The parent's node name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where the parent listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The name of the pool that booted this runner.
+    pub fn pool(&self) -> &str {
+        &self.pool
+    }
+}
+
+/// Turns an invitation into the text that a backend passes on.
+pub(crate) fn to_text(invitation: &Invitation) -> Result<String, Error> {
+    codec::to_bytes(invitation).map(|bytes| BASE64.encode(bytes))
+}
+
+fn from_text(text: &str) -> Result<Invitation, Error> {
+    let invalid = |why: String| Error::Join(format!("{FLAME_PARENT} is set and holds no invitation: {why}"));
+    let bytes = BASE64.decode(text.trim()).map_err(|err| invalid(err.to_string()))?;
+    codec::from_bytes(&bytes).map_err(|err| invalid(err.to_string()))
+}
+
+/// What this process was booted with.
+pub(crate) struct Booted {
+    pub(crate) invitation: Invitation,
+    /// Ends when the parent's process does.
+    pub(crate) lifeline: Option<OwnedFd>,
+}
+
+/// Finds out whether this process was booted as a runner.
+pub(crate) async fn booted() -> Result<Option<Booted>, Error> {
+    match std::env::var(FLAME_PARENT) {
+        Err(_) => Ok(None),
+        Ok(value) if value == OVER_STDIN => {
+            let read = tokio::task::spawn_blocking(read_stdin);
+            let read = tokio::time::timeout(FAILSAFE, read)
+                .await
+                .map_err(|_| Error::Join(format!("no invitation came on standard input within {FAILSAFE:?}")))?;
+            read.map_err(|err| Error::Join(err.to_string()))?.map(Some)
+        }
+        Ok(value) => Ok(Some(Booted { invitation: from_text(&value)?, lifeline: None })),
+    }
+}
+
+/// Takes the pipe away from standard input, so that neither the application nor what it starts has it.
+fn read_stdin() -> Result<Booted, Error> {
+    let failed = |err: std::io::Error| Error::Join(format!("cannot read the invitation from standard input: {err}"));
+    let mut lifeline = File::from(std::io::stdin().as_fd().try_clone_to_owned().map_err(failed)?);
+    let null = File::open("/dev/null").map_err(failed)?;
+    rustix::stdio::dup2_stdin(&null).map_err(|err| failed(err.into()))?;
+    let mut line = Vec::new();
+    let mut byte = [0];
+    // Byte by byte, since what follows the line belongs to the lifeline.
+    while lifeline.read(&mut byte).map_err(failed)? == 1 && byte[0] != b'\n' {
+        line.push(byte[0]);
+        if line.len() > MAX_INVITATION_BYTES {
+            return Err(Error::Join(format!("the invitation is over {MAX_INVITATION_BYTES} bytes")));
+        }
+    }
+    let invitation = from_text(&String::from_utf8_lossy(&line))?;
+    Ok(Booted { invitation, lifeline: Some(lifeline.into()) })
+}
+
+/// Waits for the end of the parent's process, as the lifeline tells it.
+pub(crate) async fn cut(lifeline: OwnedFd) {
+    let Ok(mut pipe) = pipe::Receiver::from_owned_fd(lifeline) else { return std::future::pending().await };
+    let mut byte = [0];
+    // Nothing is ever written after the invitation.
+    while pipe.read(&mut byte).await.is_ok_and(|read| read > 0) {}
+}
+
+impl Invitation {
+    pub(crate) fn parent(&self) -> Parent {
+        Parent { name: Arc::clone(&self.parent), address: self.address.clone(), pool: self.pool.clone() }
+    }
+
+    /// Dials the parent and says hello; gives the connection and the parent's answer.
+    pub(crate) async fn dial<W: serde::de::DeserializeOwned + Send + 'static>(
+        &self,
+        purpose: Purpose,
+        token: Secret,
+        build: &Build,
+    ) -> Result<(TlsStream<TcpStream>, W), Error> {
+        let connector = self.identity.connector()?;
+        let hello = Hello {
+            protocol: PROTOCOL,
+            purpose,
+            token,
+            node: Arc::clone(&self.node),
+            build: build.clone(),
+            process: std::process::id(),
+        };
+        let address = self.address.clone();
+        // On our runtime, whose driver then serves the connection for good.
+        let dialled = runtime::spawn(async move {
+            let unreachable = |err: std::io::Error| Error::Join(format!("{address}: {err}"));
+            let socket = tokio::time::timeout(FAILSAFE, TcpStream::connect(&address))
+                .await
+                .map_err(|_| Error::Join(format!("{address} does not answer within {FAILSAFE:?}")))?
+                .map_err(unreachable)?;
+            socket.set_nodelay(true).map_err(unreachable)?;
+            let talk = async {
+                let mut stream = connector.connect(tls::parent_name(), socket).await.map_err(unreachable)?;
+                join::say(&mut stream, &hello).await?;
+                let answer: Result<W, Error> = join::hear(&mut stream).await?;
+                answer.map(|welcome| (stream, welcome))
+            };
+            tokio::time::timeout(HANDSHAKE_DEADLINE, talk)
+                .await
+                .map_err(|_| Error::Join(format!("{address} does not finish the handshake")))?
+        });
+        dialled.await.map_err(|err| Error::Join(err.to_string()))?
+    }
+}

@@ -1,0 +1,114 @@
+//! Everything this executable can run on request: the tasks and placeable actors that the macros submitted.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use ractor::{ActorCell, SpawnErr};
+
+use crate::Error;
+use crate::place::{self, Placeable};
+use crate::task::Remote;
+
+/// One `#[remote]` function or `task!` block.
+pub struct TaskEntry {
+    pub(crate) name: &'static str,
+    pub(crate) location: &'static str,
+    pub(crate) run: fn(Bytes) -> BoxFuture<'static, Result<Vec<u8>, Error>>,
+}
+
+impl TaskEntry {
+    /// The entry of a described function.
+    pub const fn of<F: Remote>() -> Self {
+        Self { name: F::NAME, location: F::LOCATION, run: run::<F> }
+    }
+}
+
+inventory::collect!(TaskEntry);
+
+fn run<F: Remote>(args: Bytes) -> BoxFuture<'static, Result<Vec<u8>, Error>> {
+    Box::pin(async move {
+        let args = F::decode_args(&args)?;
+        F::encode_output(F::run(args).await)
+    })
+}
+
+/// How to start a placed child: its handler, its arguments, the name of its runner, and its supervisor.
+pub(crate) type Start =
+    fn(Bytes, Bytes, Arc<str>, ActorCell) -> BoxFuture<'static, Result<Result<ActorCell, SpawnErr>, Error>>;
+
+/// One `#[placeable]` actor.
+pub struct ActorEntry {
+    pub(crate) name: &'static str,
+    pub(crate) start: Start,
+}
+
+impl ActorEntry {
+    /// The entry of a placeable actor.
+    pub const fn of<A: Placeable>() -> Self
+    where
+        A::Arguments: serde::Serialize + serde::de::DeserializeOwned,
+        A::Msg: crate::Message,
+    {
+        Self { name: A::NAME, start: place::start::<A> }
+    }
+}
+
+inventory::collect!(ActorEntry);
+
+/// The name under which a task is known: its path and, since two blocks may share one, where it stands.
+pub(crate) fn task_key(name: &str, location: &str) -> String {
+    format!("{name} ({location})")
+}
+
+struct Registry {
+    tasks: HashMap<String, &'static TaskEntry>,
+    actors: HashMap<&'static str, &'static ActorEntry>,
+    digest: String,
+    twice: Option<String>,
+}
+
+static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
+    let mut twice = None;
+    let mut tasks = HashMap::new();
+    for entry in inventory::iter::<TaskEntry> {
+        let key = task_key(entry.name, entry.location);
+        if tasks.insert(key.clone(), entry).is_some() {
+            twice = Some(key);
+        }
+    }
+    let mut actors = HashMap::new();
+    for entry in inventory::iter::<ActorEntry> {
+        if actors.insert(entry.name, entry).is_some() {
+            twice = Some(entry.name.to_owned());
+        }
+    }
+    let mut names: Vec<&str> = tasks.keys().map(String::as_str).chain(actors.keys().copied()).collect();
+    names.sort_unstable();
+    let digest = crate::node::build::digest(names.join("\n").as_bytes());
+    Registry { tasks, actors, digest, twice }
+});
+
+/// The task of this key, as [`task_key`] makes it.
+pub(crate) fn task(key: &str) -> Option<&'static TaskEntry> {
+    REGISTRY.tasks.get(key).copied()
+}
+
+/// The placeable actor of this name.
+pub(crate) fn actor(name: &str) -> Option<&'static ActorEntry> {
+    REGISTRY.actors.get(name).copied()
+}
+
+/// A digest of all names, which parent and runner compare.
+pub(crate) fn digest() -> &'static str {
+    &REGISTRY.digest
+}
+
+/// Checks that no two entries share a name.
+pub(crate) fn check() -> Result<(), Error> {
+    match &REGISTRY.twice {
+        None => Ok(()),
+        Some(name) => Err(Error::Config { option: name.clone(), reason: "described twice in this program".to_owned() }),
+    }
+}

@@ -1,0 +1,478 @@
+//! The parent's view of one runner: how it is booted, what it has under way, and how it ends.
+
+pub(crate) mod agent;
+pub(crate) mod terminator;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use ractor::ActorRef;
+use tokio::sync::{oneshot, watch};
+
+use crate::Node;
+use crate::backend::{Backend, Boot, Instance, InstanceState, Joining};
+use crate::error::{Cause, ChildError, Error};
+use crate::node::frame::{Exit, Frame, Order};
+use crate::node::link::{Link, Role};
+use crate::node::{route, runtime};
+use crate::place::Ward;
+use crate::pool::Slot;
+
+/// How long the reason of a loss is looked for before callers are told what is known.
+const INSPECT_BOUND: Duration = Duration::from_millis(500);
+
+/// One runner of a pool.
+pub(crate) struct Runner {
+    /// The pool's number for it.
+    pub(crate) id: u64,
+    node: Arc<str>,
+    instance: Instance,
+    backend: Arc<dyn Backend>,
+    link: Arc<Link>,
+    work: Arc<Work>,
+}
+
+/// What was asked of a runner and has not ended.
+struct Work {
+    ready: watch::Sender<bool>,
+    under_way: Mutex<UnderWay>,
+}
+
+#[derive(Default)]
+struct UnderWay {
+    next: u64,
+    runs: HashMap<u64, Run>,
+    placements: HashMap<u64, Placement>,
+}
+
+struct Run {
+    result: oneshot::Sender<Result<Bytes, Error>>,
+    _slot: Slot,
+}
+
+struct Placement {
+    placed: Option<oneshot::Sender<Result<u64, Error>>>,
+    child: Child,
+    _slot: Slot,
+}
+
+/// Who is told of a child's end: its guardian, once there is one.
+enum Child {
+    Unguarded(Option<Exit>),
+    Guarded(ActorRef<Ward>),
+}
+
+impl Runner {
+    /// Boots one runner and waits until it serves.
+    ///
+    /// Whatever goes wrong, and when this future is dropped, the instance is destroyed.
+    pub(crate) async fn boot(id: u64, backend: Arc<dyn Backend>, boot: Boot) -> Result<Arc<Self>, Error> {
+        let instance = backend.boot(&boot).await?;
+        let unfinished = Unfinished(Some((Arc::clone(&backend), instance.clone())));
+        let work = Arc::new(Work { ready: watch::Sender::new(false), under_way: Mutex::default() });
+        let node = Arc::clone(boot.runner_name());
+        let link = match boot.joining() {
+            None => {
+                let reason = "boot() did not ask for the environment of the runner".to_owned();
+                return Err(Error::Backend { backend: backend.name().to_owned(), reason });
+            }
+            Some(Joining::InProcess) => {
+                let agent = agent::Agent::start(Arc::clone(&node), boot.app().clone(), boot.shutdown_timeout());
+                let (near, far) = Link::in_memory(&node, Arc::clone(&work) as _, Arc::new(Arc::clone(&agent)));
+                agent.attach_owned(far);
+                work.ready.send_replace(true);
+                near
+            }
+            Some(Joining::Remote(mut expectation)) => {
+                let joined = tokio::select! {
+                    joined = expectation.joined() => joined?,
+                    cause = ended(&*backend, &instance) => {
+                        let reason = format!("the instance ended before it joined: {cause}");
+                        return Err(Error::Backend { backend: backend.name().to_owned(), reason });
+                    }
+                };
+                tracing::debug!(runner = %node, process = joined.process, "joined");
+                let link = Link::over_wire(Arc::clone(&node), boot.node().lease(), Arc::clone(&work) as _);
+                route::add_runner(&link);
+                link.start(joined.stream);
+                runtime::spawn(tie_session(boot.node().clone(), Arc::clone(&link)));
+                link
+            }
+        };
+        let mut ready = work.ready.subscribe();
+        tokio::select! {
+            () = async { drop(ready.wait_for(|ready| *ready).await) } => {}
+            cause = link.wait_closed() => {
+                let cause = find_cause(&*backend, &instance, cause).await;
+                let reason = format!("the runner joined and never served: {cause}");
+                return Err(Error::Backend { backend: backend.name().to_owned(), reason });
+            }
+        }
+        unfinished.done();
+        Ok(Arc::new(Self { id, node, instance, backend, link, work }))
+    }
+
+    pub(crate) fn node(&self) -> &Arc<str> {
+        &self.node
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    // ---- tasks ----
+
+    /// Sends a task to the runner. An error gives the slot back: nothing was sent.
+    pub(crate) fn run(
+        self: &Arc<Self>,
+        slot: Slot,
+        task: &str,
+        args: Bytes,
+        deadline: Option<Duration>,
+        linked: bool,
+    ) -> Result<Pending, Error> {
+        let (tx, result) = oneshot::channel();
+        let id = {
+            let mut under_way = self.work.under_way.lock();
+            under_way.next += 1;
+            let id = under_way.next;
+            under_way.runs.insert(id, Run { result: tx, _slot: slot });
+            id
+        };
+        let deadline_ms = deadline.map(|deadline| deadline.as_millis() as u64);
+        let sent = self.link.send(Frame::Run { id, task: task.to_owned(), deadline_ms, linked }, args);
+        if let Err(err) = sent {
+            drop(self.work.under_way.lock().runs.remove(&id));
+            return Err(err);
+        }
+        Ok(Pending { runner: Arc::clone(self), id, result, linked, ended: false })
+    }
+
+    fn is_under_way(&self, run: u64) -> bool {
+        self.work.under_way.lock().runs.contains_key(&run)
+    }
+
+    // ---- placed children ----
+
+    /// Asks the runner to start an actor; `Unplaced` kills it unless a guardian takes over.
+    pub(crate) fn place(
+        self: &Arc<Self>,
+        slot: Slot,
+        actor: &str,
+        handler_len: u32,
+        body: Bytes,
+        linked: bool,
+    ) -> Result<Unplaced, Error> {
+        let (tx, placed) = oneshot::channel();
+        let id = {
+            let mut under_way = self.work.under_way.lock();
+            under_way.next += 1;
+            let id = under_way.next;
+            let placement = Placement { placed: Some(tx), child: Child::Unguarded(None), _slot: slot };
+            under_way.placements.insert(id, placement);
+            id
+        };
+        let sent = self.link.send(Frame::Place { id, actor: actor.to_owned(), handler_len, linked }, body);
+        if let Err(err) = sent {
+            drop(self.work.under_way.lock().placements.remove(&id));
+            return Err(err);
+        }
+        Ok(Unplaced { child: Some(ChildHandle { runner: Arc::clone(self), id }), placed })
+    }
+
+    // ---- the end ----
+
+    /// Ends everything that is under way here with the loss of the runner, whose cause is looked for first.
+    pub(crate) async fn lost(&self) -> Cause {
+        let cause = self.link.cause().unwrap_or(Cause::ConnectionClosed);
+        let cause = find_cause(&*self.backend, &self.instance, cause).await;
+        let node = self.node.to_string();
+        let (runs, placements) = {
+            let mut under_way = self.work.under_way.lock();
+            (std::mem::take(&mut under_way.runs), std::mem::take(&mut under_way.placements))
+        };
+        for run in runs.into_values() {
+            let _ = run.result.send(Err(Error::RunnerLost { node: node.clone(), cause: cause.clone() }));
+        }
+        for placement in placements.into_values() {
+            let lost = ChildError::RunnerLost { node: node.clone(), cause: cause.clone() };
+            if let Some(placed) = placement.placed {
+                let _ = placed.send(Err(Error::RunnerLost { node: node.clone(), cause: cause.clone() }));
+            }
+            if let Child::Guarded(ward) = placement.child {
+                let _ = ward.cast(Ward::Ended(Exit::Failed(lost)));
+            }
+        }
+        cause
+    }
+
+    /// Sends the runner away: what it runs has `grace`, then it is destroyed.
+    pub(crate) async fn stop(&self, grace: Duration) {
+        let grace_ms = grace.as_millis() as u64;
+        if self.link.send(Frame::Shutdown { grace_ms }, Bytes::new()).is_ok() {
+            // The runner keeps to the grace itself; the second more is for its answer.
+            let _ = tokio::time::timeout(grace + Duration::from_secs(1), self.link.wait_closed()).await;
+        }
+        self.link.close(Cause::Stopped);
+        // The application on the runner may have things to do after `serve`.
+        let _ = tokio::time::timeout(grace, ended(&*self.backend, &self.instance)).await;
+        self.destroy().await;
+    }
+
+    /// Ends the instance at once.
+    pub(crate) async fn destroy(&self) {
+        self.link.close(Cause::Stopped);
+        destroy(&*self.backend, &self.instance).await;
+    }
+}
+
+impl std::fmt::Debug for Runner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runner").field("node", &self.node).field("instance", &self.instance).finish_non_exhaustive()
+    }
+}
+
+impl Role for Work {
+    fn receive(&self, link: &Arc<Link>, frame: Frame, body: Bytes) {
+        match frame {
+            Frame::Ready => drop(self.ready.send_replace(true)),
+            Frame::Ran { id, outcome } => {
+                let run = self.under_way.lock().runs.remove(&id);
+                if let Some(Run { result, _slot: slot }) = run {
+                    // First the slot: a caller that goes on at once finds it free.
+                    drop(slot);
+                    let _ = result.send(outcome.map(|()| body));
+                }
+            }
+            Frame::Placed { id, outcome } => {
+                let mut under_way = self.under_way.lock();
+                let placed = under_way.placements.get_mut(&id).and_then(|placement| placement.placed.take());
+                let ended = if outcome.is_err() { under_way.placements.remove(&id) } else { None };
+                drop(under_way);
+                drop(ended);
+                if let Some(placed) = placed {
+                    let _ = placed.send(outcome);
+                }
+            }
+            Frame::Exited { id, exit } => {
+                let mut under_way = self.under_way.lock();
+                let guarded = match under_way.placements.get_mut(&id) {
+                    Some(Placement { child: child @ Child::Unguarded(_), placed, .. }) if placed.is_none() => {
+                        // Its guardian is on its way, and will find this.
+                        *child = Child::Unguarded(Some(exit));
+                        None
+                    }
+                    Some(_) => under_way.placements.remove(&id).map(|placement| (placement, exit)),
+                    None => None,
+                };
+                drop(under_way);
+                if let Some((Placement { child: Child::Guarded(ward), .. }, exit)) = guarded {
+                    let _ = ward.cast(Ward::Ended(exit));
+                }
+            }
+            other => tracing::warn!(runner = %link.peer(), ?other, "a frame that no runner sends"),
+        }
+    }
+
+    fn closed(&self, _: &Cause) {}
+}
+
+/// A task that is under way. Dropped before its end it is cancelled, if it is linked.
+pub(crate) struct Pending {
+    runner: Arc<Runner>,
+    id: u64,
+    result: oneshot::Receiver<Result<Bytes, Error>>,
+    linked: bool,
+    ended: bool,
+}
+
+impl Pending {
+    pub(crate) async fn result(&mut self) -> Result<Bytes, Error> {
+        let result = (&mut self.result).await;
+        self.ended = true;
+        result.unwrap_or_else(|_| Err(Error::Cancelled("the task".to_owned())))
+    }
+
+    /// Has the task aborted. Returns what tells whether it really ended.
+    pub(crate) fn abort(&mut self) -> Overdue {
+        self.ended = true;
+        let _ = self.runner.link.send(Frame::Cancel { id: self.id }, Bytes::new());
+        Overdue { runner: Arc::clone(&self.runner), id: self.id }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if self.linked && !self.ended {
+            let _ = self.runner.link.send(Frame::Cancel { id: self.id }, Bytes::new());
+        }
+    }
+}
+
+/// A task that was told to end.
+pub(crate) struct Overdue {
+    pub(crate) runner: Arc<Runner>,
+    id: u64,
+}
+
+impl Overdue {
+    /// Whether it still keeps its slot.
+    pub(crate) fn persists(&self) -> bool {
+        self.runner.is_under_way(self.id)
+    }
+}
+
+/// A placement that was asked for. Dropped, it leaves nothing behind.
+pub(crate) struct Unplaced {
+    child: Option<ChildHandle>,
+    placed: oneshot::Receiver<Result<u64, Error>>,
+}
+
+impl Unplaced {
+    /// Waits until the child runs; gives its pid on the runner.
+    pub(crate) async fn placed(&mut self) -> Result<u64, Error> {
+        let placed = (&mut self.placed).await;
+        let placed = placed.unwrap_or_else(|_| Err(Error::Cancelled("the placement".to_owned())));
+        if placed.is_err() {
+            self.child = None;
+        }
+        placed
+    }
+
+    /// The handle that the guardian takes over.
+    pub(crate) fn into_child(mut self) -> Option<ChildHandle> {
+        self.child.take()
+    }
+}
+
+impl Drop for Unplaced {
+    fn drop(&mut self) {
+        if let Some(child) = self.child.take() {
+            child.abandon();
+        }
+    }
+}
+
+/// What a guardian holds of its child.
+#[derive(Clone)]
+pub(crate) struct ChildHandle {
+    runner: Arc<Runner>,
+    id: u64,
+}
+
+impl ChildHandle {
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.runner.link
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        // On a closed link the child has ended with its runner.
+        let _ = self.runner.link.send(Frame::Child { id: self.id, order }, Bytes::new());
+    }
+
+    /// Tells the ward of the child's end from now on, or at once if that has come already.
+    pub(crate) fn guard(&self, ward: &ActorRef<Ward>) {
+        let exit = {
+            let mut under_way = self.runner.work.under_way.lock();
+            match under_way.placements.get_mut(&self.id) {
+                Some(placement) => match &mut placement.child {
+                    Child::Unguarded(exit @ Some(_)) => {
+                        let exit = exit.take();
+                        under_way.placements.remove(&self.id);
+                        exit
+                    }
+                    child => {
+                        *child = Child::Guarded(ward.clone());
+                        None
+                    }
+                },
+                // Its runner was lost in the meantime.
+                None => Some(Exit::Failed(ChildError::RunnerLost {
+                    node: self.runner.node.to_string(),
+                    cause: self.runner.link.cause().unwrap_or(Cause::ConnectionClosed),
+                })),
+            }
+        };
+        if let Some(exit) = exit {
+            let _ = ward.cast(Ward::Ended(exit));
+        }
+    }
+
+    /// Kills a child that nobody will guard.
+    fn abandon(&self) {
+        let gone = {
+            let mut under_way = self.runner.work.under_way.lock();
+            match under_way.placements.get_mut(&self.id) {
+                Some(Placement { child: Child::Unguarded(Some(_)), .. }) => under_way.placements.remove(&self.id),
+                Some(placement) => {
+                    // Its exit then frees the slot, whether its start was answered or not.
+                    let (placed, _) = oneshot::channel();
+                    placement.placed = Some(placed);
+                    None
+                }
+                None => None,
+            }
+        };
+        drop(gone);
+        self.order(Order::Kill);
+    }
+}
+
+/// Losing either connection loses the node.
+async fn tie_session(node: Node, link: Arc<Link>) {
+    let Ok(session) = node.session().await else { return link.close(Cause::ConnectionClosed) };
+    tokio::select! {
+        () = session.closed(link.peer()) => link.close(Cause::ConnectionClosed),
+        _ = link.wait_closed() => {}
+    }
+    session.close(link.peer());
+}
+
+/// Destroys an instance whose boot was not finished.
+struct Unfinished(Option<(Arc<dyn Backend>, Instance)>);
+
+impl Unfinished {
+    fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some((backend, instance)) = self.0.take() {
+            runtime::spawn(async move { destroy(&*backend, &instance).await });
+        }
+    }
+}
+
+async fn destroy(backend: &dyn Backend, instance: &Instance) {
+    if let Err(err) = backend.destroy(instance).await {
+        tracing::error!(%err, instance = instance.id(), "an instance may have been left behind");
+    }
+}
+
+/// Waits until the backend says that the instance has ended.
+async fn ended(backend: &dyn Backend, instance: &Instance) -> Cause {
+    let mut pause = Duration::from_millis(2);
+    loop {
+        match backend.inspect(instance).await {
+            Ok(InstanceState::Ended(cause)) => return cause,
+            // Nobody can tell, so that nothing ends the wait but its bound.
+            Ok(InstanceState::Unknown) => std::future::pending().await,
+            Ok(InstanceState::Running) | Err(_) => {}
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(200));
+    }
+}
+
+/// A closed connection says little; the backend may know more.
+async fn find_cause(backend: &dyn Backend, instance: &Instance, cause: Cause) -> Cause {
+    if cause != Cause::ConnectionClosed {
+        return cause;
+    }
+    tokio::time::timeout(INSPECT_BOUND, ended(backend, instance)).await.unwrap_or(cause)
+}

@@ -1,0 +1,420 @@
+//! What runs on the runner: takes tasks and placements from the link and reports how they end.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use parking_lot::Mutex;
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::terminator::{Terminator, TerminatorMsg};
+use crate::error::{Cause, ChildError, Error, Stage, panic_text};
+use crate::node::frame::{Exit, Frame, Order};
+use crate::node::link::{Link, Role};
+use crate::node::runtime;
+use crate::task::on_runner;
+use crate::{codec, registry};
+
+pub(crate) struct Agent {
+    /// This runner's node name.
+    node: Arc<str>,
+    /// Where the application's work runs.
+    app: Handle,
+    link: OnceLock<LinkHold>,
+    work: Mutex<Work>,
+    supervisor: ActorRef<SupervisorMsg>,
+    terminator: OnceLock<ActorRef<TerminatorMsg>>,
+    leaving: AtomicBool,
+    orphaned: AtomicBool,
+    stopped: watch::Sender<bool>,
+}
+
+/// On the wire the connection's own tasks hold the link; in memory nobody else does.
+enum LinkHold {
+    Weak(Weak<Link>),
+    Owned(Mutex<Option<Arc<Link>>>),
+}
+
+#[derive(Default)]
+struct Work {
+    tasks: HashMap<u64, Doing>,
+    starting: HashMap<u64, Doing>,
+    children: HashMap<u64, PlacedChild>,
+    /// The placement of a child, by its pid.
+    pids: HashMap<u64, u64>,
+    /// Children that ended before their start was entered.
+    early: HashMap<u64, Exit>,
+}
+
+struct Doing {
+    /// `None` for the moment in which it is spawned.
+    abort: Option<AbortHandle>,
+    linked: bool,
+}
+
+struct PlacedChild {
+    cell: ActorCell,
+    linked: bool,
+}
+
+impl Agent {
+    pub(crate) fn start(node: Arc<str>, app: Handle, shutdown_timeout: Duration) -> Arc<Self> {
+        let _runtime = runtime::handle().enter();
+        let unnamed = "it has no name that could be taken";
+        let agent = Arc::new_cyclic(|agent: &Weak<Self>| {
+            let (supervisor, _) =
+                ActorRuntime::spawn_instant(None, Supervisor { agent: Weak::clone(agent) }, ()).expect(unnamed);
+            Self {
+                node,
+                app,
+                link: OnceLock::new(),
+                work: Mutex::default(),
+                supervisor,
+                terminator: OnceLock::new(),
+                leaving: AtomicBool::new(false),
+                orphaned: AtomicBool::new(false),
+                stopped: watch::Sender::new(false),
+            }
+        });
+        let terminator = Terminator { agent: Arc::downgrade(&agent), shutdown_timeout };
+        let (terminator, _) = ActorRuntime::spawn_instant(None, terminator, ()).expect(unnamed);
+        let _ = agent.terminator.set(terminator);
+        agent
+    }
+
+    pub(crate) fn attach(&self, link: &Arc<Link>) {
+        let _ = self.link.set(LinkHold::Weak(Arc::downgrade(link)));
+    }
+
+    pub(crate) fn attach_owned(&self, link: Arc<Link>) {
+        let _ = self.link.set(LinkHold::Owned(Mutex::new(Some(link))));
+    }
+
+    fn link(&self) -> Option<Arc<Link>> {
+        match self.link.get()? {
+            LinkHold::Weak(link) => link.upgrade(),
+            LinkHold::Owned(link) => link.lock().clone(),
+        }
+    }
+
+    fn send(&self, frame: Frame, body: Bytes) {
+        // On a closed link nobody waits for it any more.
+        if let Some(link) = self.link()
+            && let Err(err) = link.send(frame, body)
+        {
+            tracing::debug!(%err, "not reported to the parent");
+        }
+    }
+
+    /// Tells the parent that the application is up.
+    pub(crate) fn ready(&self) {
+        self.send(Frame::Ready, Bytes::new());
+    }
+
+    // ---- tasks ----
+
+    fn run(self: &Arc<Self>, id: u64, task: String, args: Bytes, deadline: Option<Duration>, linked: bool) {
+        let Some(entry) = registry::task(&task) else {
+            return self.send(Frame::Ran { id, outcome: Err(Error::UnknownTask(task)) }, Bytes::new());
+        };
+        let report = Report { agent: Arc::clone(self), id, outcome: None };
+        // Entered before it can end, which is at once on a runtime that shuts down.
+        self.work.lock().tasks.insert(id, Doing { abort: None, linked });
+        let doing = self.app.spawn(on_runner(Arc::clone(&self.node), async move {
+            let mut report = report;
+            let run = AssertUnwindSafe((entry.run)(args)).catch_unwind();
+            let result = match deadline {
+                None => run.await,
+                Some(after) => match tokio::time::timeout(after, run).await {
+                    Ok(result) => result,
+                    Err(_) => Ok(Err(Error::Timeout { stage: Stage::Running, after, what: task.clone() })),
+                },
+            };
+            let result = result.unwrap_or_else(|panic| Err(Error::Panicked(panic_text(&*panic))));
+            report.outcome =
+                Some(result.and_then(|output| codec::within_limit(output, || format!("the result of {task}"))));
+        }));
+        if let Some(entered) = self.work.lock().tasks.get_mut(&id) {
+            entered.abort = Some(doing.abort_handle());
+        }
+    }
+
+    fn ran(&self, id: u64, outcome: Result<Bytes, Error>) {
+        self.work.lock().tasks.remove(&id);
+        let (outcome, body) = match outcome {
+            Ok(body) => (Ok(()), body),
+            Err(err) => (Err(err), Bytes::new()),
+        };
+        self.send(Frame::Ran { id, outcome }, body);
+        self.work_ended();
+    }
+
+    // ---- placed children ----
+
+    fn place(self: &Arc<Self>, id: u64, actor: String, handler_len: usize, mut body: Bytes, linked: bool) {
+        let Some(entry) = registry::actor(&actor) else {
+            return self.send(Frame::Placed { id, outcome: Err(Error::UnknownTask(actor)) }, Bytes::new());
+        };
+        if handler_len > body.len() {
+            let reason = format!("a handler of {handler_len} bytes in {}", body.len());
+            let outcome = Err(Error::Decode { what: actor, reason });
+            return self.send(Frame::Placed { id, outcome }, Bytes::new());
+        }
+        let handler = body.split_to(handler_len);
+        let report = Start { agent: Arc::clone(self), id, linked, outcome: None };
+        let supervisor = self.supervisor.get_cell();
+        let node = Arc::clone(&self.node);
+        self.work.lock().starting.insert(id, Doing { abort: None, linked });
+        let doing = self.app.spawn(async move {
+            let mut report = report;
+            let start = AssertUnwindSafe((entry.start)(handler, body, node, supervisor)).catch_unwind();
+            report.outcome = Some(match start.await {
+                Ok(Ok(Ok(cell))) => Ok(cell),
+                Ok(Ok(Err(err))) => Err(not_started(actor, &err)),
+                Ok(Err(err)) => Err(err),
+                Err(panic) => Err(Error::Panicked(panic_text(&*panic))),
+            });
+        });
+        if let Some(entered) = self.work.lock().starting.get_mut(&id) {
+            entered.abort = Some(doing.abort_handle());
+        }
+    }
+
+    fn placed(&self, id: u64, linked: bool, outcome: Result<ActorCell, Error>) {
+        let mut work = self.work.lock();
+        work.starting.remove(&id);
+        let early = match &outcome {
+            Ok(cell) => {
+                let pid = cell.get_id().pid();
+                let early = work.early.remove(&pid);
+                if early.is_none() {
+                    work.children.insert(id, PlacedChild { cell: cell.clone(), linked });
+                    work.pids.insert(pid, id);
+                }
+                early
+            }
+            Err(_) => None,
+        };
+        // Under the lock: its end is reported after its start.
+        self.send(Frame::Placed { id, outcome: outcome.map(|cell| cell.get_id().pid()) }, Bytes::new());
+        if let Some(exit) = early {
+            self.send(Frame::Exited { id, exit }, Bytes::new());
+        }
+        drop(work);
+        self.work_ended();
+    }
+
+    fn child_ended(&self, pid: u64, exit: Exit) {
+        let id = {
+            let mut work = self.work.lock();
+            match work.pids.remove(&pid) {
+                Some(id) => {
+                    work.children.remove(&id);
+                    Some(id)
+                }
+                None => {
+                    work.early.insert(pid, exit.clone());
+                    None
+                }
+            }
+        };
+        if let Some(id) = id {
+            self.send(Frame::Exited { id, exit }, Bytes::new());
+            self.work_ended();
+        }
+    }
+
+    fn order(&self, id: u64, order: Order) {
+        let work = self.work.lock();
+        let child = work.children.get(&id).map(|child| child.cell.clone());
+        let starting = work.starting.get(&id).and_then(|doing| doing.abort.clone());
+        drop(work);
+        match (child, starting, order) {
+            (Some(cell), _, Order::Stop(reason)) => cell.stop(reason),
+            (Some(cell), _, Order::Kill) => cell.kill(),
+            (None, Some(abort), _) => abort.abort(),
+            // It ended by itself in the meantime, and that is on its way.
+            (None, None, _) => {}
+        }
+    }
+
+    // ---- leaving: see terminator.rs ----
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn lost_its_parent(&self) -> bool {
+        self.orphaned.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_leaving(&self, orphaned: bool) {
+        self.leaving.store(true, Ordering::Release);
+        self.orphaned.fetch_or(orphaned, Ordering::AcqRel);
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        let work = self.work.lock();
+        work.tasks.is_empty() && work.starting.is_empty() && work.children.is_empty()
+    }
+
+    fn work_ended(&self) {
+        if self.is_leaving() {
+            self.tell_terminator(TerminatorMsg::WorkEnded);
+        }
+    }
+
+    fn tell_terminator(&self, message: TerminatorMsg) {
+        if let Some(terminator) = self.terminator.get() {
+            let _ = terminator.cast(message);
+        }
+    }
+
+    /// Ends work: all of it, or what is linked to the parent.
+    pub(crate) fn abort_work(&self, unlinked_too: bool) {
+        let (aborts, cells) = {
+            let work = self.work.lock();
+            let doing = work.tasks.values().chain(work.starting.values());
+            let aborts: Vec<_> =
+                doing.filter(|doing| doing.linked || unlinked_too).filter_map(|doing| doing.abort.clone()).collect();
+            let children = work.children.values().filter(|child| child.linked || unlinked_too);
+            (aborts, children.map(|child| child.cell.clone()).collect::<Vec<_>>())
+        };
+        aborts.iter().for_each(AbortHandle::abort);
+        cells.iter().for_each(ActorCell::kill);
+    }
+
+    /// The last step: nothing is taken or answered after it.
+    pub(crate) fn stop(&self) {
+        self.abort_work(true);
+        if let Some(link) = self.link() {
+            link.close(Cause::Stopped);
+        }
+        if let Some(LinkHold::Owned(link)) = self.link.get() {
+            link.lock().take();
+        }
+        self.supervisor.stop(None);
+        self.stopped.send_replace(true);
+    }
+
+    pub(crate) async fn stopped(&self) {
+        let _ = self.stopped.subscribe().wait_for(|stopped| *stopped).await;
+    }
+}
+
+impl Role for Arc<Agent> {
+    fn receive(&self, link: &Arc<Link>, frame: Frame, body: Bytes) {
+        match frame {
+            Frame::Run { id, task, deadline_ms, linked } => {
+                self.run(id, task, body, deadline_ms.map(Duration::from_millis), linked);
+            }
+            Frame::Cancel { id } => {
+                let abort = self.work.lock().tasks.get(&id).and_then(|doing| doing.abort.clone());
+                if let Some(abort) = abort {
+                    abort.abort();
+                }
+            }
+            Frame::Place { id, actor, handler_len, linked } => {
+                self.place(id, actor, handler_len as usize, body, linked);
+            }
+            Frame::Child { id, order } => self.order(id, order),
+            Frame::Shutdown { grace_ms } => {
+                self.tell_terminator(TerminatorMsg::Leave(Duration::from_millis(grace_ms)));
+            }
+            other => tracing::warn!(parent = %link.peer(), ?other, "a frame that no parent sends"),
+        }
+    }
+
+    fn closed(&self, cause: &Cause) {
+        self.tell_terminator(TerminatorMsg::ParentLost(cause.clone()));
+    }
+}
+
+fn not_started(actor: String, err: &ractor::SpawnErr) -> Error {
+    let reason = match err {
+        ractor::SpawnErr::StartupFailed(reason) => match reason.downcast_ref::<ChildError>() {
+            Some(ChildError::Panicked(text)) => return Error::Panicked(text.clone()),
+            _ => reason.to_string(),
+        },
+        other => other.to_string(),
+    };
+    Error::NotStarted { actor, reason }
+}
+
+/// Reports the end of a task, also of one that was aborted.
+struct Report {
+    agent: Arc<Agent>,
+    id: u64,
+    outcome: Option<Result<Bytes, Error>>,
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        let outcome = self.outcome.take().unwrap_or_else(|| Err(Error::Cancelled("the task".to_owned())));
+        self.agent.ran(self.id, outcome);
+    }
+}
+
+/// Reports the start of a child, also of one that was aborted.
+struct Start {
+    agent: Arc<Agent>,
+    id: u64,
+    linked: bool,
+    outcome: Option<Result<ActorCell, Error>>,
+}
+
+impl Drop for Start {
+    fn drop(&mut self) {
+        let outcome = self.outcome.take().unwrap_or_else(|| Err(Error::Cancelled("the placement".to_owned())));
+        self.agent.placed(self.id, self.linked, outcome);
+    }
+}
+
+/// The supervisor of all placed children of this runner.
+struct Supervisor {
+    agent: Weak<Agent>,
+}
+
+enum SupervisorMsg {}
+
+impl ractor::Message for SupervisorMsg {}
+
+impl Actor for Supervisor {
+    type Msg = SupervisorMsg;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<SupervisorMsg>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<SupervisorMsg>,
+        event: SupervisionEvent,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        let (who, exit) = match event {
+            SupervisionEvent::ActorTerminated(who, _, reason) => (who, Exit::Stopped(reason)),
+            SupervisionEvent::ActorFailed(who, err) => {
+                let error = match err.downcast::<ChildError>() {
+                    Ok(error) => *error,
+                    Err(err) => ChildError::Failed(err.to_string()),
+                };
+                (who, Exit::Failed(error))
+            }
+            _ => return Ok(()),
+        };
+        if let Some(agent) = self.agent.upgrade() {
+            agent.child_ended(who.get_id().pid(), exit);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+//! Described function calls, and what a task can find around itself.
+
+use std::any::type_name;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+
+use crate::registry::task_key;
+use crate::{Error, Node};
+
+/// One function that can run here or on a runner. Implemented by the macros.
+pub trait Remote: 'static {
+    /// The function's path.
+    const NAME: &'static str;
+    /// Where it stands in the source.
+    const LOCATION: &'static str;
+    /// The arguments, as a tuple.
+    type Args: Send + 'static;
+    /// What it returns.
+    type Output: Send + 'static;
+
+    /// Encodes the arguments.
+    fn encode_args(args: Self::Args) -> Result<Vec<u8>, Error>;
+    /// Decodes the arguments.
+    fn decode_args(bytes: &[u8]) -> Result<Self::Args, Error>;
+    /// Encodes the result.
+    fn encode_output(output: Self::Output) -> Result<Vec<u8>, Error>;
+    /// Decodes the result.
+    fn decode_output(bytes: &[u8]) -> Result<Self::Output, Error>;
+    /// Runs the body.
+    fn run(args: Self::Args) -> impl Future<Output = Self::Output> + Send + 'static;
+}
+
+/// A call that is described and not yet made: awaited it runs here, given to a pool it runs on a runner.
+///
+/// Calling a `#[remote]` function returns one, and so does [`task!`](crate::task!).
+///
+/// ```
+/// use flame_actors::{Error, InProcess, Node, Pool, remote};
+///
+/// #[remote]
+/// async fn add(a: u32, b: u32) -> u32 {
+///     a + b
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// let node = Node::start().await?;
+/// let pool = Pool::builder("sums").backend(InProcess::new()).start(&node).await?;
+/// assert_eq!(add(1, 2).await, 3);
+/// assert_eq!(pool.call(add(1, 2)).await?, 3);
+/// # pool.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a task does nothing until it is awaited or given to a pool"]
+pub struct Task<R>(State<R>);
+
+enum State<R> {
+    Described(Box<dyn Described<R>>),
+    Running(BoxFuture<'static, R>),
+    Done,
+}
+
+/// A [`Remote`] function with its arguments, the types of both forgotten.
+trait Described<R>: Send {
+    fn key(&self) -> String;
+    fn encode(self: Box<Self>) -> Result<Vec<u8>, Error>;
+    fn run(self: Box<Self>) -> BoxFuture<'static, R>;
+    fn decode_output(&self) -> fn(&[u8]) -> Result<R, Error>;
+}
+
+struct With<F: Remote>(F::Args);
+
+impl<F: Remote> Described<F::Output> for With<F> {
+    fn key(&self) -> String {
+        task_key(F::NAME, F::LOCATION)
+    }
+
+    fn encode(self: Box<Self>) -> Result<Vec<u8>, Error> {
+        F::encode_args(self.0)
+    }
+
+    fn run(self: Box<Self>) -> BoxFuture<'static, F::Output> {
+        Box::pin(F::run(self.0))
+    }
+
+    fn decode_output(&self) -> fn(&[u8]) -> Result<F::Output, Error> {
+        F::decode_output
+    }
+}
+
+/// A task as it is sent to a runner.
+pub(crate) struct Encoded<R> {
+    pub(crate) key: String,
+    pub(crate) args: bytes::Bytes,
+    pub(crate) decode: fn(&[u8]) -> Result<R, Error>,
+}
+
+impl<R: Send + 'static> Task<R> {
+    /// Describes a call; the macros use it.
+    #[doc(hidden)]
+    pub fn of<F: Remote<Output = R>>(args: F::Args) -> Self {
+        Self(State::Described(Box::new(With::<F>(args))))
+    }
+
+    /// Makes of it what a runner gets.
+    pub(crate) fn encode(self) -> Result<Encoded<R>, Error> {
+        match self.0 {
+            State::Described(described) => {
+                let key = described.key();
+                let decode = described.decode_output();
+                let args = crate::codec::within_limit(described.encode()?, || format!("the arguments of {key}"))?;
+                Ok(Encoded { key, args, decode })
+            }
+            State::Running(_) | State::Done => {
+                let reason = "it was started here already".to_owned();
+                Err(Error::Encode { what: "a task".to_owned(), reason })
+            }
+        }
+    }
+}
+
+impl<R> Future for Task<R> {
+    type Output = R;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
+        if let State::Described(_) = self.0
+            && let State::Described(described) = std::mem::replace(&mut self.0, State::Done)
+        {
+            self.0 = State::Running(described.run());
+        }
+        match &mut self.0 {
+            State::Running(future) => {
+                let result = std::task::ready!(future.as_mut().poll(cx));
+                self.0 = State::Done;
+                Poll::Ready(result)
+            }
+            State::Described(_) | State::Done => panic!("a task was polled after it had ended"),
+        }
+    }
+}
+
+impl<R> std::fmt::Debug for Task<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            State::Described(described) => f.debug_tuple("Task").field(&described.key()).finish(),
+            State::Running(_) => f.write_str("Task(running here)"),
+            State::Done => f.write_str("Task(ended)"),
+        }
+    }
+}
+
+tokio::task_local! {
+    static RUNNER: Arc<str>;
+}
+
+/// Runs a future as work of this runner.
+pub(crate) fn on_runner<F: Future>(runner: Arc<str>, work: F) -> impl Future<Output = F::Output> {
+    RUNNER.scope(runner, work)
+}
+
+/// The node name of the runner that this code runs on, or `None` outside tasks and placed actors.
+///
+/// With the in-process backend it is a name too, that of the runner that lives in this process.
+pub fn runner() -> Option<Arc<str>> {
+    RUNNER.try_with(Arc::clone).ok()
+}
+
+/// What [`Node::provide`] was given of this type.
+///
+/// # Errors
+/// [`Error::NoNode`] before [`Node::start`], [`Error::NotProvided`] with the type's name.
+pub fn provided<T: Send + Sync + 'static>() -> Result<Arc<T>, Error> {
+    let node = Node::current().ok_or(Error::NoNode)?;
+    node.provided::<T>().ok_or_else(|| Error::NotProvided(type_name::<T>().to_owned()))
+}

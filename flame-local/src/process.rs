@@ -1,0 +1,194 @@
+//! Child processes of the running executable.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use flame_actors::{Backend, Boot, BoxFuture, Cause, Error, Instance, InstanceState};
+use parking_lot::Mutex;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::watch;
+
+/// How long a killed process may take to be gone.
+const DEATH_BOUND: Duration = Duration::from_secs(5);
+
+/// Runners as child processes of the running executable, on the loopback interface.
+///
+/// Each leads a process group of its own, which is ended as a whole, so that nothing that its work has started
+/// outlives it. What it needs to join comes through its standard input; the same pipe tells it when this process ends,
+/// however that happens. Its standard output and error are those of this process.
+///
+/// By default a runner has the arguments, the environment and the working directory of this process.
+///
+/// ```
+/// use flame_local::ProcessBackend;
+///
+/// let backend = ProcessBackend::new().args(["--quiet"]).env("RUST_LOG", "warn").current_dir("/tmp");
+/// ```
+#[derive(Clone, Debug)]
+pub struct ProcessBackend {
+    args: Option<Vec<OsString>>,
+    env: Vec<(OsString, OsString)>,
+    current_dir: Option<PathBuf>,
+    processes: Arc<Mutex<HashMap<String, Process>>>,
+}
+
+/// A runner's process, as long as its pool has not destroyed it.
+#[derive(Clone, Debug)]
+struct Process {
+    group: Pid,
+    ended: watch::Receiver<Option<Cause>>,
+    /// Open as long as this process lives: its other end is the runner's lifeline.
+    _lifeline: Arc<ChildStdin>,
+}
+
+impl Default for ProcessBackend {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ProcessBackend {
+    /// The backend, with the defaults.
+    pub fn new() -> Self {
+        Self { args: None, env: Vec::new(), current_dir: None, processes: Arc::default() }
+    }
+
+    /// The arguments of a runner, without the program's name; by default those of this process.
+    #[must_use]
+    pub fn args<I, S>(mut self, args: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        self.args = Some(args.into_iter().map(|arg| arg.as_ref().to_owned()).collect());
+        self
+    }
+
+    /// Sets a variable in a runner's environment, which is otherwise that of this process.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// The working directory of a runner; by default that of this process.
+    #[must_use]
+    pub fn current_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.current_dir = Some(dir.into());
+        self
+    }
+
+    fn command(&self) -> Command {
+        // The file that runs here, even when another one has its name by now.
+        let mut command = std::process::Command::new("/proc/self/exe");
+        if let Some(name) = std::env::args_os().next() {
+            command.arg0(name);
+        }
+        match &self.args {
+            Some(args) => command.args(args),
+            None => command.args(std::env::args_os().skip(1)),
+        };
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        if let Some(dir) = &self.current_dir {
+            command.current_dir(dir);
+        }
+        command.stdin(Stdio::piped()).process_group(0);
+        let mut command = Command::from(command);
+        command.kill_on_drop(true);
+        command
+    }
+
+    async fn boot_process(&self, boot: &Boot) -> Result<Instance, Error> {
+        let ((name, value), invitation) = boot.over_stdin().await?;
+        let mut child = self.command().env(name, value).spawn().map_err(|err| failed("cannot start a process", err))?;
+        let mut stdin = child.stdin.take().expect("it was asked for");
+        // Dropped in here, for a time-out or an error, the child is killed.
+        stdin.write_all(invitation.as_bytes()).await.map_err(|err| failed("the process took no invitation", err))?;
+        let id = child.id().ok_or_else(|| failed("the process", "has ended at once"))?;
+        let group = Pid::from_raw(id.cast_signed()).expect("a child's id is not 0");
+        let (tx, ended) = watch::channel(None);
+        tokio::spawn(reap(child, group, tx));
+        let process = Process { group, ended, _lifeline: Arc::new(stdin) };
+        self.processes.lock().insert(id.to_string(), process);
+        Ok(Instance::new(id.to_string()))
+    }
+
+    fn process(&self, instance: &Instance) -> Option<Process> {
+        self.processes.lock().get(instance.id()).cloned()
+    }
+}
+
+impl Backend for ProcessBackend {
+    fn name(&self) -> &'static str {
+        "process"
+    }
+
+    fn boot<'a>(&'a self, boot: &'a Boot) -> BoxFuture<'a, Result<Instance, Error>> {
+        Box::pin(self.boot_process(boot))
+    }
+
+    fn destroy<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async {
+            let Some(mut process) = self.process(instance) else { return Ok(()) };
+            if process.ended.borrow().is_none() {
+                kill(process.group);
+            }
+            match tokio::time::timeout(DEATH_BOUND, process.ended.wait_for(Option::is_some)).await {
+                Ok(_) => {
+                    self.processes.lock().remove(instance.id());
+                    Ok(())
+                }
+                Err(_) => Err(failed("process", format!("{} was killed and is still there", instance.id()))),
+            }
+        })
+    }
+
+    fn inspect<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<InstanceState, Error>> {
+        let state = match self.process(instance) {
+            None => InstanceState::Unknown,
+            Some(process) => match &*process.ended.borrow() {
+                None => InstanceState::Running,
+                Some(cause) => InstanceState::Ended(cause.clone()),
+            },
+        };
+        Box::pin(async { Ok(state) })
+    }
+}
+
+/// Waits for the end of a runner, and ends what is left of its process group.
+async fn reap(mut child: Child, group: Pid, ended: watch::Sender<Option<Cause>>) {
+    let status = child.wait().await;
+    kill(group);
+    let cause = match status {
+        Ok(status) => cause(status),
+        Err(err) => {
+            tracing::error!(%err, process = group.as_raw_nonzero().get(), "cannot wait for a runner's process");
+            Cause::ConnectionClosed
+        }
+    };
+    ended.send_replace(Some(cause));
+}
+
+fn kill(group: Pid) {
+    // An error says that nothing of it is left.
+    let _ = kill_process_group(group, Signal::KILL);
+}
+
+fn cause(status: ExitStatus) -> Cause {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Cause::Exited(code),
+        (None, Some(signal)) => Cause::Signalled(signal),
+        (None, None) => Cause::ConnectionClosed,
+    }
+}
+
+fn failed(what: &str, err: impl std::fmt::Display) -> Error {
+    Error::Backend { backend: "process".to_owned(), reason: format!("{what}: {err}") }
+}
