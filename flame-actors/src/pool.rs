@@ -440,7 +440,7 @@ impl Pool {
                 if let Err(err) = myself.cast(PoolMsg::Booted(id, result))
                     && let ractor::MessagingErr::SendErr(PoolMsg::Booted(_, Ok(runner))) = err
                 {
-                    runner.destroy().await;
+                    runner.clear_away().await;
                 }
             });
         }
@@ -483,6 +483,10 @@ impl Pool {
     async fn close(&self) {
         self.0.closed.store(true, Ordering::Release);
         self.0.closing.send_replace(true);
+        // Children that nobody else supervises end with the pool, in good order; all other work has the grace.
+        if let Some(cell) = self.cell() {
+            cell.stop_children(None);
+        }
         let runners: Vec<_> = {
             let mut state = self.0.state.lock();
             let ids: Vec<u64> = state.runners.keys().copied().collect();
@@ -503,7 +507,7 @@ async fn watch_over(pool: Pool, actor: ActorRef<PoolMsg>, runner: Arc<Runner>) {
     runner.link().wait_closed().await;
     pool.retire(runner.id);
     let cause = runner.lost().await;
-    runner.destroy().await;
+    runner.clear_away().await;
     if cause != crate::error::Cause::Stopped {
         tracing::warn!(pool = pool.name(), runner = %runner.node(), %cause, "a runner was lost");
     }

@@ -5,6 +5,7 @@ pub(crate) mod terminator;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,6 +34,8 @@ pub(crate) struct Runner {
     backend: Arc<dyn Backend>,
     link: Arc<Link>,
     work: Arc<Work>,
+    /// Set when it is sent away: whoever does that sees to its end.
+    leaving: AtomicBool,
 }
 
 /// What was asked of a runner and has not ended.
@@ -89,7 +92,7 @@ impl Runner {
             Some(Joining::Remote(mut expectation)) => {
                 let joined = tokio::select! {
                     joined = expectation.joined() => joined?,
-                    cause = ended(&*backend, &instance) => {
+                    Some(cause) = ended(&*backend, &instance) => {
                         let reason = format!("the instance ended before it joined: {cause}");
                         return Err(Error::Backend { backend: backend.name().to_owned(), reason });
                     }
@@ -112,7 +115,7 @@ impl Runner {
             }
         }
         unfinished.done();
-        Ok(Arc::new(Self { id, node, instance, backend, link, work }))
+        Ok(Arc::new(Self { id, node, instance, backend, link, work, leaving: AtomicBool::new(false) }))
     }
 
     pub(crate) fn node(&self) -> &Arc<str> {
@@ -211,6 +214,10 @@ impl Runner {
 
     /// Sends the runner away: what it runs has `grace`, then it is destroyed.
     pub(crate) async fn stop(&self, grace: Duration) {
+        if self.leaving.swap(true, Ordering::AcqRel) {
+            self.link.wait_closed().await;
+            return;
+        }
         let grace_ms = grace.as_millis() as u64;
         if self.link.send(Frame::Shutdown { grace_ms }, Bytes::new()).is_ok() {
             // The runner keeps to the grace itself; the second more is for its answer.
@@ -219,13 +226,15 @@ impl Runner {
         self.link.close(Cause::Stopped);
         // The application on the runner may have things to do after `serve`.
         let _ = tokio::time::timeout(grace, ended(&*self.backend, &self.instance)).await;
-        self.destroy().await;
+        destroy(&*self.backend, &self.instance).await;
     }
 
-    /// Ends the instance at once.
-    pub(crate) async fn destroy(&self) {
+    /// Ends the instance at once, unless it is about to leave by itself.
+    pub(crate) async fn clear_away(&self) {
         self.link.close(Cause::Stopped);
-        destroy(&*self.backend, &self.instance).await;
+        if !self.leaving.load(Ordering::Acquire) {
+            destroy(&*self.backend, &self.instance).await;
+        }
     }
 }
 
@@ -454,14 +463,13 @@ async fn destroy(backend: &dyn Backend, instance: &Instance) {
     }
 }
 
-/// Waits until the backend says that the instance has ended.
-async fn ended(backend: &dyn Backend, instance: &Instance) -> Cause {
+/// Waits until the backend says that the instance has ended; `None` when it cannot tell.
+async fn ended(backend: &dyn Backend, instance: &Instance) -> Option<Cause> {
     let mut pause = Duration::from_millis(2);
     loop {
         match backend.inspect(instance).await {
-            Ok(InstanceState::Ended(cause)) => return cause,
-            // Nobody can tell, so that nothing ends the wait but its bound.
-            Ok(InstanceState::Unknown) => std::future::pending().await,
+            Ok(InstanceState::Ended(cause)) => return Some(cause),
+            Ok(InstanceState::Unknown) => return None,
             Ok(InstanceState::Running) | Err(_) => {}
         }
         tokio::time::sleep(pause).await;
@@ -474,5 +482,5 @@ async fn find_cause(backend: &dyn Backend, instance: &Instance, cause: Cause) ->
     if cause != Cause::ConnectionClosed {
         return cause;
     }
-    tokio::time::timeout(INSPECT_BOUND, ended(backend, instance)).await.unwrap_or(cause)
+    tokio::time::timeout(INSPECT_BOUND, ended(backend, instance)).await.ok().flatten().unwrap_or(cause)
 }

@@ -1,0 +1,81 @@
+//! What the pages name is there: linked names in docs/how-it-works.md, and linked files in all of them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+fn read(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(&path).unwrap_or_else(|err| panic!("{}: {err}", path.as_ref().display()))
+}
+
+#[test]
+fn names_with_a_link_are_defined_in_the_file_that_it_leads_to() {
+    let docs = PathBuf::from(ROOT).join("docs");
+    let page = read(docs.join("how-it-works.md"));
+    let files: HashMap<_, _> = definitions(&page).map(|(label, file)| (label, read(docs.join(file)))).collect();
+    let names = names(&page);
+    assert!(names.len() > 100, "only {} names: has their form changed?", names.len());
+    let wrong: Vec<_> = names
+        .into_iter()
+        .filter(|(name, label)| !files.get(label).is_some_and(|source| is_there(source, name, label)))
+        .map(|(name, label)| format!("`{name}` in [{label}]"))
+        .collect();
+    assert!(wrong.is_empty(), "not there: {}", wrong.join(", "));
+}
+
+/// Every ``[`name`][label]``.
+fn names(page: &str) -> Vec<(&str, &str)> {
+    page.split("[`")
+        .skip(1)
+        .filter_map(|text| {
+            let (name, rest) = text.split_once('`')?;
+            let (label, _) = rest.strip_prefix("][")?.split_once(']')?;
+            Some((name, label))
+        })
+        .collect()
+}
+
+/// Every `[label]: file`.
+fn definitions(page: &str) -> impl Iterator<Item = (&str, &str)> {
+    page.lines().filter_map(|line| line.strip_prefix('[')?.split_once("]: "))
+}
+
+/// Whether the last part of a path is defined in the source, and the parts before it are mentioned there.
+fn is_there(source: &str, path: &str, module: &str) -> bool {
+    let parts: Vec<_> = path.split("::").filter(|part| *part != module).collect();
+    let Some((name, owners)) = parts.split_last() else { return true };
+    is_defined(source, name)
+        && owners.iter().all(|owner| is_defined(source, owner) || source.contains(&format!(" for {owner}")))
+}
+
+fn is_defined(source: &str, name: &str) -> bool {
+    let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    let item = ["fn", "struct", "enum", "trait", "type", "const", "static", "mod"]
+        .iter()
+        .any(|keyword| source.split(&format!("{keyword} {name}")).skip(1).any(ends));
+    let variant = || {
+        source
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix(name))
+            .any(|rest| rest.starts_with([',', '(']) || rest == " {")
+    };
+    item || variant()
+}
+
+#[test]
+fn linked_files_are_there() {
+    for page in ["README.md", "CONTRIBUTING.md", "docs/how-it-works.md"] {
+        let page = PathBuf::from(ROOT).join(page);
+        let text = read(&page);
+        let inline = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+        let targets: Vec<_> = inline.chain(definitions(&text).map(|(_, target)| target)).collect();
+        for target in targets {
+            let file = target.split('#').next().unwrap_or_default();
+            let there =
+                file.is_empty() || file.contains("://") || page.parent().is_some_and(|dir| dir.join(file).exists());
+            assert!(there, "{}: {target} is not there", page.display());
+        }
+    }
+}
