@@ -6,6 +6,7 @@ pub(crate) mod join;
 pub(crate) mod lease;
 pub(crate) mod link;
 pub(crate) mod listener;
+mod proxy;
 pub(crate) mod route;
 pub(crate) mod runtime;
 pub(crate) mod session;
@@ -352,6 +353,11 @@ async fn open_session(
 /// An id that no other boot has.
 pub(crate) fn unique() -> String {
     ulid::Ulid::new().to_string().to_lowercase()
+}
+
+/// A random factor from a half to one, so that those who wait for the same do not come back together.
+pub(crate) fn jitter() -> f64 {
+    0.5 + 0.5 * (ulid::Ulid::new().random() % 1024) as f64 / 1024.0
 }
 
 /// Names become parts of node names, which are paths.

@@ -1,6 +1,8 @@
 //! The parent's view of one runner: how it is booted, what it has under way, and how it ends.
 
 pub(crate) mod agent;
+mod boot;
+mod supervisor;
 pub(crate) mod terminator;
 
 use std::collections::HashMap;
@@ -13,25 +15,19 @@ use parking_lot::Mutex;
 use ractor::ActorRef;
 use tokio::sync::{oneshot, watch};
 
-use crate::Node;
-use crate::backend::{Backend, Boot, Instance, InstanceState, Joining};
+use self::boot::Hosted;
 use crate::error::{Cause, ChildError, Error};
 use crate::node::frame::{Exit, Frame, Order};
 use crate::node::link::{Link, Role};
-use crate::node::{route, runtime};
 use crate::place::Ward;
 use crate::pool::Slot;
-
-/// How long the reason of a loss is looked for before callers are told what is known.
-const INSPECT_BOUND: Duration = Duration::from_millis(500);
 
 /// One runner of a pool.
 pub(crate) struct Runner {
     /// The pool's number for it.
     pub(crate) id: u64,
     node: Arc<str>,
-    instance: Instance,
-    backend: Arc<dyn Backend>,
+    hosted: Hosted,
     link: Arc<Link>,
     work: Arc<Work>,
     /// Set when it is sent away: whoever does that sees to its end.
@@ -62,62 +58,16 @@ struct Placement {
     _slot: Slot,
 }
 
-/// Who is told of a child's end: its guardian, once there is one.
+/// Who is told of a child's end.
 enum Child {
-    Unguarded(Option<Exit>),
+    /// Its guardian is on its way, and will find here how the child ended, if it has.
+    Awaited(Option<Exit>),
     Guarded(ActorRef<Ward>),
+    /// Nobody: whoever asked for it has gone.
+    Abandoned,
 }
 
 impl Runner {
-    /// Boots one runner and waits until it serves.
-    ///
-    /// Whatever goes wrong, and when this future is dropped, the instance is destroyed.
-    pub(crate) async fn boot(id: u64, backend: Arc<dyn Backend>, boot: Boot) -> Result<Arc<Self>, Error> {
-        let instance = backend.boot(&boot).await?;
-        let unfinished = Unfinished(Some((Arc::clone(&backend), instance.clone())));
-        let work = Arc::new(Work { ready: watch::Sender::new(false), under_way: Mutex::default() });
-        let node = Arc::clone(boot.runner_name());
-        let link = match boot.joining() {
-            None => {
-                let reason = "boot() did not ask for the environment of the runner".to_owned();
-                return Err(Error::Backend { backend: backend.name().to_owned(), reason });
-            }
-            Some(Joining::InProcess) => {
-                let agent = agent::Agent::start(Arc::clone(&node), boot.app().clone(), boot.shutdown_timeout());
-                let (near, far) = Link::in_memory(&node, Arc::clone(&work) as _, Arc::new(Arc::clone(&agent)));
-                agent.attach_owned(far);
-                work.ready.send_replace(true);
-                near
-            }
-            Some(Joining::Remote(mut expectation)) => {
-                let joined = tokio::select! {
-                    joined = expectation.joined() => joined?,
-                    Some(cause) = ended(&*backend, &instance) => {
-                        let reason = format!("the instance ended before it joined: {cause}");
-                        return Err(Error::Backend { backend: backend.name().to_owned(), reason });
-                    }
-                };
-                tracing::debug!(runner = %node, process = joined.process, "joined");
-                let link = Link::over_wire(Arc::clone(&node), boot.node().lease(), Arc::clone(&work) as _);
-                route::add_runner(&link);
-                link.start(joined.stream);
-                runtime::spawn(tie_session(boot.node().clone(), Arc::clone(&link)));
-                link
-            }
-        };
-        let mut ready = work.ready.subscribe();
-        tokio::select! {
-            () = async { drop(ready.wait_for(|ready| *ready).await) } => {}
-            cause = link.wait_closed() => {
-                let cause = find_cause(&*backend, &instance, cause).await;
-                let reason = format!("the runner joined and never served: {cause}");
-                return Err(Error::Backend { backend: backend.name().to_owned(), reason });
-            }
-        }
-        unfinished.done();
-        Ok(Arc::new(Self { id, node, instance, backend, link, work, leaving: AtomicBool::new(false) }))
-    }
-
     pub(crate) fn node(&self) -> &Arc<str> {
         &self.node
     }
@@ -174,7 +124,7 @@ impl Runner {
             let mut under_way = self.work.under_way.lock();
             under_way.next += 1;
             let id = under_way.next;
-            let placement = Placement { placed: Some(tx), child: Child::Unguarded(None), _slot: slot };
+            let placement = Placement { placed: Some(tx), child: Child::Awaited(None), _slot: slot };
             under_way.placements.insert(id, placement);
             id
         };
@@ -191,7 +141,7 @@ impl Runner {
     /// Ends everything that is under way here with the loss of the runner, whose cause is looked for first.
     pub(crate) async fn lost(&self) -> Cause {
         let cause = self.link.cause().unwrap_or(Cause::ConnectionClosed);
-        let cause = find_cause(&*self.backend, &self.instance, cause).await;
+        let cause = self.hosted.find_cause(cause).await;
         let node = self.node.to_string();
         let (runs, placements) = {
             let mut under_way = self.work.under_way.lock();
@@ -225,22 +175,22 @@ impl Runner {
         }
         self.link.close(Cause::Stopped);
         // The application on the runner may have things to do after `serve`.
-        let _ = tokio::time::timeout(grace, ended(&*self.backend, &self.instance)).await;
-        destroy(&*self.backend, &self.instance).await;
+        let _ = tokio::time::timeout(grace, self.hosted.ended()).await;
+        self.hosted.destroy().await;
     }
 
     /// Ends the instance at once, unless it is about to leave by itself.
     pub(crate) async fn clear_away(&self) {
         self.link.close(Cause::Stopped);
         if !self.leaving.load(Ordering::Acquire) {
-            destroy(&*self.backend, &self.instance).await;
+            self.hosted.destroy().await;
         }
     }
 }
 
 impl std::fmt::Debug for Runner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runner").field("node", &self.node).field("instance", &self.instance).finish_non_exhaustive()
+        f.debug_struct("Runner").field("node", &self.node).field("hosted", &self.hosted).finish_non_exhaustive()
     }
 }
 
@@ -268,17 +218,13 @@ impl Role for Work {
             }
             Frame::Exited { id, exit } => {
                 let mut under_way = self.under_way.lock();
-                let guarded = match under_way.placements.get_mut(&id) {
-                    Some(Placement { child: child @ Child::Unguarded(_), placed, .. }) if placed.is_none() => {
-                        // Its guardian is on its way, and will find this.
-                        *child = Child::Unguarded(Some(exit));
-                        None
-                    }
-                    Some(_) => under_way.placements.remove(&id).map(|placement| (placement, exit)),
-                    None => None,
-                };
+                if let Some(Placement { child: Child::Awaited(known), .. }) = under_way.placements.get_mut(&id) {
+                    *known = Some(exit);
+                    return;
+                }
+                let ended = under_way.placements.remove(&id);
                 drop(under_way);
-                if let Some((Placement { child: Child::Guarded(ward), .. }, exit)) = guarded {
+                if let Some(Placement { child: Child::Guarded(ward), .. }) = ended {
                     let _ = ward.cast(Ward::Ended(exit));
                 }
             }
@@ -384,103 +330,41 @@ impl ChildHandle {
 
     /// Tells the ward of the child's end from now on, or at once if that has come already.
     pub(crate) fn guard(&self, ward: &ActorRef<Ward>) {
-        let exit = {
-            let mut under_way = self.runner.work.under_way.lock();
-            match under_way.placements.get_mut(&self.id) {
-                Some(placement) => match &mut placement.child {
-                    Child::Unguarded(exit @ Some(_)) => {
-                        let exit = exit.take();
-                        under_way.placements.remove(&self.id);
-                        exit
-                    }
-                    child => {
-                        *child = Child::Guarded(ward.clone());
-                        None
-                    }
-                },
-                // Its runner was lost in the meantime.
-                None => Some(Exit::Failed(ChildError::RunnerLost {
-                    node: self.runner.node.to_string(),
-                    cause: self.runner.link.cause().unwrap_or(Cause::ConnectionClosed),
-                })),
+        let mut under_way = self.runner.work.under_way.lock();
+        let exit = match under_way.placements.get_mut(&self.id).map(|placement| &mut placement.child) {
+            Some(Child::Awaited(Some(_))) => match under_way.placements.remove(&self.id) {
+                Some(Placement { child: Child::Awaited(exit), .. }) => exit,
+                _ => None,
+            },
+            Some(child) => {
+                *child = Child::Guarded(ward.clone());
+                None
             }
+            // Its runner was lost in the meantime.
+            None => Some(Exit::Failed(ChildError::RunnerLost {
+                node: self.runner.node.to_string(),
+                cause: self.runner.link.cause().unwrap_or(Cause::ConnectionClosed),
+            })),
         };
+        drop(under_way);
         if let Some(exit) = exit {
             let _ = ward.cast(Ward::Ended(exit));
         }
     }
 
-    /// Kills a child that nobody will guard.
+    /// Kills a child that nobody will guard; its slot is free once it has ended.
     fn abandon(&self) {
-        let gone = {
-            let mut under_way = self.runner.work.under_way.lock();
-            match under_way.placements.get_mut(&self.id) {
-                Some(Placement { child: Child::Unguarded(Some(_)), .. }) => under_way.placements.remove(&self.id),
-                Some(placement) => {
-                    // Its exit then frees the slot, whether its start was answered or not.
-                    let (placed, _) = oneshot::channel();
-                    placement.placed = Some(placed);
-                    None
-                }
-                None => None,
+        let mut under_way = self.runner.work.under_way.lock();
+        let ended = match under_way.placements.get_mut(&self.id).map(|placement| &mut placement.child) {
+            Some(Child::Awaited(Some(_))) => under_way.placements.remove(&self.id),
+            Some(child) => {
+                *child = Child::Abandoned;
+                None
             }
+            None => None,
         };
-        drop(gone);
+        drop(under_way);
+        drop(ended);
         self.order(Order::Kill);
     }
-}
-
-/// Losing either connection loses the node.
-async fn tie_session(node: Node, link: Arc<Link>) {
-    let Ok(session) = node.session().await else { return link.close(Cause::ConnectionClosed) };
-    tokio::select! {
-        () = session.closed(link.peer()) => link.close(Cause::ConnectionClosed),
-        _ = link.wait_closed() => {}
-    }
-    session.close(link.peer());
-}
-
-/// Destroys an instance whose boot was not finished.
-struct Unfinished(Option<(Arc<dyn Backend>, Instance)>);
-
-impl Unfinished {
-    fn done(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some((backend, instance)) = self.0.take() {
-            runtime::spawn(async move { destroy(&*backend, &instance).await });
-        }
-    }
-}
-
-async fn destroy(backend: &dyn Backend, instance: &Instance) {
-    if let Err(err) = backend.destroy(instance).await {
-        tracing::error!(%err, instance = instance.id(), "an instance may have been left behind");
-    }
-}
-
-/// Waits until the backend says that the instance has ended; `None` when it cannot tell.
-async fn ended(backend: &dyn Backend, instance: &Instance) -> Option<Cause> {
-    let mut pause = Duration::from_millis(2);
-    loop {
-        match backend.inspect(instance).await {
-            Ok(InstanceState::Ended(cause)) => return Some(cause),
-            Ok(InstanceState::Unknown) => return None,
-            Ok(InstanceState::Running) | Err(_) => {}
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(200));
-    }
-}
-
-/// A closed connection says little; the backend may know more.
-async fn find_cause(backend: &dyn Backend, instance: &Instance, cause: Cause) -> Cause {
-    if cause != Cause::ConnectionClosed {
-        return cause;
-    }
-    tokio::time::timeout(INSPECT_BOUND, ended(backend, instance)).await.ok().flatten().unwrap_or(cause)
 }

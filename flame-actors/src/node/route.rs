@@ -1,12 +1,10 @@
 //! Which actors live elsewhere, and how to reach them.
 //!
-//! On the wire an actor is an [`Address`]. Its own node resolves that to the actor itself; any other makes a *proxy*:
-//! a local actor with the same message type, one per address and process, whose messages leave for the link when they
-//! are sent (see `message.rs`). A placed child's guardian has a route of the same kind.
+//! On the wire an actor is an [`Address`]. Its own node resolves that to the actor itself, any other to a proxy (see
+//! `proxy.rs`). A placed child's guardian has a route as a proxy has.
 
 use std::any::TypeId;
 use std::collections::HashMap;
-use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -14,16 +12,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dashmap::DashMap;
-use parking_lot::{Mutex, RwLock};
-use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, ActorRuntime};
+use parking_lot::RwLock;
+use ractor::{ActorCell, ActorId, ActorRef};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 
-use super::frame::{Exit, Frame, Hop, Order};
+use super::frame::{Frame, Hop, Order};
 use super::link::Link;
-use super::{runtime, watcher};
+use super::{proxy, watcher};
 use crate::codec;
-use crate::error::{Cause, ChildError, Error, panic_text};
+use crate::error::{Cause, Error, panic_text};
 use crate::message::{Encoded, Message, ReplyTo};
 
 // ---- nodes ---------------------------------------------------------------------------------------------------
@@ -59,7 +56,7 @@ fn is_me(node: &str) -> bool {
 }
 
 /// The link towards a node. Names are paths, so a request goes down by prefix and otherwise up.
-fn towards(node: &Arc<str>) -> Option<(Arc<Link>, Hop)> {
+pub(super) fn towards(node: &Arc<str>) -> Option<(Arc<Link>, Hop)> {
     let neighbours = NEIGHBOURS.get()?;
     let below = |name: &str| node.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
     let link = if below(&neighbours.me) {
@@ -80,8 +77,8 @@ fn towards(node: &Arc<str>) -> Option<(Arc<Link>, Hop)> {
 /// An actor on the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Address {
-    node: Arc<str>,
-    pid: u64,
+    pub(super) node: Arc<str>,
+    pub(super) pid: u64,
 }
 
 /// The address under which an actor is reached from other nodes.
@@ -100,13 +97,13 @@ pub(crate) fn resolve<M: Message>(address: &Address) -> Result<ActorRef<M>, Erro
     if is_me(&address.node) {
         return match ractor::registry::where_is_pid(ActorId::Local(address.pid)) {
             Some(cell) => typed(cell, address),
-            None => gone(),
+            None => proxy::gone(),
         };
     }
-    proxy(address)
+    proxy::proxy(address)
 }
 
-fn typed<M: Message>(cell: ActorCell, address: &Address) -> Result<ActorRef<M>, Error> {
+pub(super) fn typed<M: Message>(cell: ActorCell, address: &Address) -> Result<ActorRef<M>, Error> {
     if cell.is_message_type_of::<M>() == Some(true) {
         return Ok(cell.into());
     }
@@ -119,11 +116,11 @@ fn typed<M: Message>(cell: ActorCell, address: &Address) -> Result<ActorRef<M>, 
 /// The way to an actor elsewhere, by the pid of the local actor that stands for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
-    link: Arc<Link>,
-    to: Hop,
-    pid: u64,
+    pub(super) link: Arc<Link>,
+    pub(super) to: Hop,
+    pub(super) pid: u64,
     /// What travels for the local actor; `None` for a guardian, whose own address does.
-    address: Option<Address>,
+    pub(super) address: Option<Address>,
 }
 
 static ROUTES: LazyLock<DashMap<u64, Route>> = LazyLock::new(DashMap::new);
@@ -143,7 +140,7 @@ pub(crate) fn add_guardian(guardian: &ActorId, link: &Arc<Link>, child: u64) {
     add(guardian.pid(), Route { link: Arc::clone(link), to: None, pid: child, address: None });
 }
 
-fn add(pid: u64, route: Route) {
+pub(super) fn add(pid: u64, route: Route) {
     if ROUTES.insert(pid, route).is_none() {
         ROUTE_COUNT.fetch_add(1, Ordering::Release);
     }
@@ -173,110 +170,7 @@ impl Route {
     }
 }
 
-// ---- proxies -------------------------------------------------------------------------------------------------
-
-struct Proxy<M>(PhantomData<fn(M)>);
-
-struct ProxyState {
-    route: Route,
-    address: Address,
-    end: Arc<End>,
-    pid: OnceLock<ActorId>,
-}
-
-/// How the actor behind a proxy ended, once that is known.
-type End = watch::Sender<Option<Exit>>;
-
-struct Known {
-    cell: ActorCell,
-    link: Arc<Link>,
-    end: Arc<End>,
-}
-
-static PROXIES: LazyLock<Mutex<HashMap<Address, Known>>> = LazyLock::new(Mutex::default);
-
-fn proxy<M: Message>(address: &Address) -> Result<ActorRef<M>, Error> {
-    let mut proxies = PROXIES.lock();
-    if let Some(known) = proxies.get(address) {
-        return typed(known.cell.clone(), address);
-    }
-    let Some((link, to)) = towards(&address.node) else { return gone() };
-    let route = Route { link: Arc::clone(&link), to: to.clone(), pid: address.pid, address: Some(address.clone()) };
-    let end = Arc::new(End::new(None));
-    let state =
-        ProxyState { route: route.clone(), address: address.clone(), end: Arc::clone(&end), pid: OnceLock::new() };
-    let actor = spawn_now(Proxy::<M>(PhantomData), state)?;
-    add(actor.get_id().pid(), route);
-    proxies.insert(address.clone(), Known { cell: actor.get_cell(), link: Arc::clone(&link), end });
-    drop(proxies);
-    if link.send(Frame::Watch { to, pid: address.pid, from: None }, Bytes::new()).is_err() {
-        link_closed(&link, &link.cause().unwrap_or(Cause::ConnectionClosed));
-    }
-    Ok(actor)
-}
-
-/// Spawns on our runtime, at once: a ref is needed while a message is being decoded.
-fn spawn_now<A: Actor>(actor: A, arguments: A::Arguments) -> Result<ActorRef<A::Msg>, Error> {
-    let _runtime = runtime::handle().enter();
-    let (actor, _) = ActorRuntime::spawn_instant(None, actor, arguments)
-        .map_err(|err| Error::NoActor(format!("(a stand-in could not be started: {err})")))?;
-    Ok(actor)
-}
-
-impl<M: Message> Actor for Proxy<M> {
-    type Msg = M;
-    type State = ProxyState;
-    type Arguments = ProxyState;
-
-    async fn pre_start(&self, myself: ActorRef<M>, state: ProxyState) -> Result<ProxyState, ActorProcessingErr> {
-        let _ = state.pid.set(myself.get_id());
-        Ok(state)
-    }
-
-    /// A stop is the real actor's to carry out, and the proxy has ended when that has.
-    async fn post_stop(&self, _: ActorRef<M>, state: &mut ProxyState) -> Result<(), ActorProcessingErr> {
-        if state.end.borrow().is_none() {
-            state.order(Order::Stop(None));
-            let _ = state.end.subscribe().wait_for(Option::is_some).await;
-        }
-        Ok(())
-    }
-}
-
-impl ProxyState {
-    fn order(&self, order: Order) {
-        let frame = Frame::Actor { to: self.route.to.clone(), pid: self.route.pid, order };
-        // On a closed link there is nobody to give orders to.
-        let _ = self.route.link.send(frame, Bytes::new());
-    }
-}
-
-impl Drop for ProxyState {
-    fn drop(&mut self) {
-        if self.end.borrow().is_none() {
-            self.order(Order::Kill);
-        }
-        PROXIES.lock().remove(&self.address);
-        if let Some(pid) = self.pid.get() {
-            remove(pid);
-        }
-    }
-}
-
-/// The actor behind a proxy ended.
-fn ended(address: &Address, exit: Exit) {
-    let known = PROXIES.lock().get(address).map(|known| (known.cell.clone(), Arc::clone(&known.end)));
-    if let Some((cell, end)) = known {
-        let reason = match &exit {
-            Exit::Stopped(reason) => reason.clone(),
-            Exit::Failed(error) => Some(error.to_string()),
-        };
-        end.send_replace(Some(exit));
-        cell.stop(reason);
-    }
-}
-
-/// All proxies that were reached over this link end.
+/// Forgets a node whose link is closed, and everything that was reached over it.
 pub(crate) fn link_closed(link: &Arc<Link>, cause: &Cause) {
     if let Some(neighbours) = NEIGHBOURS.get() {
         let mut runners = neighbours.runners.write();
@@ -284,33 +178,8 @@ pub(crate) fn link_closed(link: &Arc<Link>, cause: &Cause) {
             runners.remove(link.peer());
         }
     }
-    let lost: Vec<Address> = {
-        let proxies = PROXIES.lock();
-        let over = proxies.iter().filter(|(_, known)| Arc::ptr_eq(&known.link, link));
-        over.map(|(address, _)| address.clone()).collect()
-    };
-    for address in lost {
-        let node = address.node.to_string();
-        ended(&address, Exit::Failed(ChildError::RunnerLost { node, cause: cause.clone() }));
-    }
+    proxy::link_closed(link, cause);
     watcher::link_closed(link);
-}
-
-/// An actor that is not there any more.
-struct Gone<M>(PhantomData<fn(M)>);
-
-impl<M: Message> Actor for Gone<M> {
-    type Msg = M;
-    type State = ();
-    type Arguments = ();
-
-    async fn pre_start(&self, _: ActorRef<M>, (): ()) -> Result<(), ActorProcessingErr> {
-        Err("the actor is gone".into())
-    }
-}
-
-fn gone<M: Message>() -> Result<ActorRef<M>, Error> {
-    spawn_now(Gone::<M>(PhantomData), ())
 }
 
 // ---- arrivals ------------------------------------------------------------------------------------------------
@@ -374,7 +243,7 @@ pub(crate) fn receive(link: &Arc<Link>, frame: Frame, body: Bytes) {
         Frame::Watch { pid, from, .. } => watcher::watch(link, from, pid),
         Frame::Down { node, pid, exit, .. } => {
             let node = node.unwrap_or_else(|| Arc::clone(link.peer()));
-            ended(&Address { node, pid }, exit);
+            proxy::ended(&Address { node, pid }, exit);
         }
         other => tracing::debug!(?other, "not about an actor"),
     }

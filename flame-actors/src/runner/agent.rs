@@ -9,11 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
+use ractor::{ActorCell, ActorRef, ActorRuntime};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use super::supervisor::{Supervisor, SupervisorMsg};
 use super::terminator::{Terminator, TerminatorMsg};
 use crate::error::{Cause, ChildError, Error, Stage, panic_text};
 use crate::node::frame::{Exit, Frame, Order};
@@ -211,7 +212,7 @@ impl Agent {
         self.work_ended();
     }
 
-    fn child_ended(&self, pid: u64, exit: Exit) {
+    pub(super) fn child_ended(&self, pid: u64, exit: Exit) {
         let id = {
             let mut work = self.work.lock();
             match work.pids.remove(&pid) {
@@ -260,9 +261,13 @@ impl Agent {
         self.orphaned.fetch_or(orphaned, Ordering::AcqRel);
     }
 
-    pub(crate) fn is_idle(&self) -> bool {
+    /// Whether nothing is left to wait for; without a parent that is what was not linked to it.
+    pub(crate) fn may_stop(&self) -> bool {
+        let orphaned = self.lost_its_parent();
         let work = self.work.lock();
-        work.tasks.is_empty() && work.starting.is_empty() && work.children.is_empty()
+        let mut doing = work.tasks.values().chain(work.starting.values());
+        !doing.any(|doing| !(orphaned && doing.linked))
+            && !work.children.values().any(|child| !(orphaned && child.linked))
     }
 
     fn work_ended(&self) {
@@ -374,47 +379,5 @@ impl Drop for Start {
     fn drop(&mut self) {
         let outcome = self.outcome.take().unwrap_or_else(|| Err(Error::Cancelled("the placement".to_owned())));
         self.agent.placed(self.id, self.linked, outcome);
-    }
-}
-
-/// The supervisor of all placed children of this runner.
-struct Supervisor {
-    agent: Weak<Agent>,
-}
-
-enum SupervisorMsg {}
-
-impl ractor::Message for SupervisorMsg {}
-
-impl Actor for Supervisor {
-    type Msg = SupervisorMsg;
-    type State = ();
-    type Arguments = ();
-
-    async fn pre_start(&self, _: ActorRef<SupervisorMsg>, (): ()) -> Result<(), ActorProcessingErr> {
-        Ok(())
-    }
-
-    async fn handle_supervisor_evt(
-        &self,
-        _: ActorRef<SupervisorMsg>,
-        event: SupervisionEvent,
-        (): &mut (),
-    ) -> Result<(), ActorProcessingErr> {
-        let (who, exit) = match event {
-            SupervisionEvent::ActorTerminated(who, _, reason) => (who, Exit::Stopped(reason)),
-            SupervisionEvent::ActorFailed(who, err) => {
-                let error = match err.downcast::<ChildError>() {
-                    Ok(error) => *error,
-                    Err(err) => ChildError::Failed(err.to_string()),
-                };
-                (who, Exit::Failed(error))
-            }
-            _ => return Ok(()),
-        };
-        if let Some(agent) = self.agent.upgrade() {
-            agent.child_ended(who.get_id().pid(), exit);
-        }
-        Ok(())
     }
 }

@@ -49,7 +49,7 @@ impl Actor for Terminator {
             TerminatorMsg::Leave(grace) => {
                 agent.set_leaving(false);
                 myself.send_after(grace, || TerminatorMsg::GraceOver);
-                agent.is_idle()
+                agent.may_stop()
             }
             TerminatorMsg::ParentLost(cause) => {
                 // Closing the link is also how a runner that was sent away ends.
@@ -60,9 +60,9 @@ impl Actor for Terminator {
                 agent.set_leaving(orphaned);
                 agent.abort_work(false);
                 myself.send_after(self.shutdown_timeout, || TerminatorMsg::GraceOver);
-                agent.is_idle()
+                agent.may_stop()
             }
-            TerminatorMsg::WorkEnded => agent.is_idle(),
+            TerminatorMsg::WorkEnded => agent.may_stop(),
             TerminatorMsg::GraceOver => true,
         };
         if over {

@@ -1,0 +1,153 @@
+//! Proxies: local actors that stand for actors of other nodes.
+//!
+//! There is one per address and process, with the real actor's message type. Its messages leave when they are sent
+//! (see `message.rs`); a stop or kill of it acts on the real actor, and it ends when that does.
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::{Arc, LazyLock, OnceLock};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, ActorRuntime};
+use tokio::sync::watch;
+
+use super::frame::{Exit, Frame, Order};
+use super::link::Link;
+use super::route::{self, Address, Route};
+use super::runtime;
+use crate::error::{Cause, ChildError, Error};
+use crate::message::Message;
+
+struct Proxy<M>(PhantomData<fn(M)>);
+
+struct ProxyState {
+    route: Route,
+    address: Address,
+    end: Arc<End>,
+    pid: OnceLock<ActorId>,
+}
+
+/// How the actor behind a proxy ended, once that is known.
+type End = watch::Sender<Option<Exit>>;
+
+struct Known {
+    cell: ActorCell,
+    link: Arc<Link>,
+    end: Arc<End>,
+}
+
+static PROXIES: LazyLock<Mutex<HashMap<Address, Known>>> = LazyLock::new(Mutex::default);
+
+/// The proxy for an actor of another node.
+pub(super) fn proxy<M: Message>(address: &Address) -> Result<ActorRef<M>, Error> {
+    let mut proxies = PROXIES.lock();
+    if let Some(known) = proxies.get(address) {
+        return route::typed(known.cell.clone(), address);
+    }
+    let Some((link, to)) = route::towards(&address.node) else { return gone() };
+    let route = Route { link: Arc::clone(&link), to: to.clone(), pid: address.pid, address: Some(address.clone()) };
+    let end = Arc::new(End::new(None));
+    let state =
+        ProxyState { route: route.clone(), address: address.clone(), end: Arc::clone(&end), pid: OnceLock::new() };
+    let actor = spawn_now(Proxy::<M>(PhantomData), state)?;
+    route::add(actor.get_id().pid(), route);
+    proxies.insert(address.clone(), Known { cell: actor.get_cell(), link: Arc::clone(&link), end });
+    drop(proxies);
+    if link.send(Frame::Watch { to, pid: address.pid, from: None }, Bytes::new()).is_err() {
+        link_closed(&link, &link.cause().unwrap_or(Cause::ConnectionClosed));
+    }
+    Ok(actor)
+}
+
+/// Spawns on our runtime, at once: a ref is needed while a message is being decoded.
+fn spawn_now<A: Actor>(actor: A, arguments: A::Arguments) -> Result<ActorRef<A::Msg>, Error> {
+    let _runtime = runtime::handle().enter();
+    let (actor, _) = ActorRuntime::spawn_instant(None, actor, arguments)
+        .map_err(|err| Error::NoActor(format!("(a stand-in could not be started: {err})")))?;
+    Ok(actor)
+}
+
+impl<M: Message> Actor for Proxy<M> {
+    type Msg = M;
+    type State = ProxyState;
+    type Arguments = ProxyState;
+
+    async fn pre_start(&self, myself: ActorRef<M>, state: ProxyState) -> Result<ProxyState, ActorProcessingErr> {
+        let _ = state.pid.set(myself.get_id());
+        Ok(state)
+    }
+
+    /// A stop is the real actor's to carry out, and the proxy has ended when that has.
+    async fn post_stop(&self, _: ActorRef<M>, state: &mut ProxyState) -> Result<(), ActorProcessingErr> {
+        if state.end.borrow().is_none() {
+            state.order(Order::Stop(None));
+            let _ = state.end.subscribe().wait_for(Option::is_some).await;
+        }
+        Ok(())
+    }
+}
+
+impl ProxyState {
+    fn order(&self, order: Order) {
+        let frame = Frame::Actor { to: self.route.to.clone(), pid: self.route.pid, order };
+        // On a closed link there is nobody to give orders to.
+        let _ = self.route.link.send(frame, Bytes::new());
+    }
+}
+
+impl Drop for ProxyState {
+    fn drop(&mut self) {
+        if self.end.borrow().is_none() {
+            self.order(Order::Kill);
+        }
+        PROXIES.lock().remove(&self.address);
+        if let Some(pid) = self.pid.get() {
+            route::remove(pid);
+        }
+    }
+}
+
+/// The actor behind a proxy ended.
+pub(super) fn ended(address: &Address, exit: Exit) {
+    let known = PROXIES.lock().get(address).map(|known| (known.cell.clone(), Arc::clone(&known.end)));
+    if let Some((cell, end)) = known {
+        let reason = match &exit {
+            Exit::Stopped(reason) => reason.clone(),
+            Exit::Failed(error) => Some(error.to_string()),
+        };
+        end.send_replace(Some(exit));
+        cell.stop(reason);
+    }
+}
+
+/// All actors that were reached over this link are lost.
+pub(super) fn link_closed(link: &Arc<Link>, cause: &Cause) {
+    let lost: Vec<Address> = {
+        let proxies = PROXIES.lock();
+        let over = proxies.iter().filter(|(_, known)| Arc::ptr_eq(&known.link, link));
+        over.map(|(address, _)| address.clone()).collect()
+    };
+    for address in lost {
+        let node = address.node.to_string();
+        ended(&address, Exit::Failed(ChildError::RunnerLost { node, cause: cause.clone() }));
+    }
+}
+
+/// An actor that is not there any more.
+struct Gone<M>(PhantomData<fn(M)>);
+
+impl<M: Message> Actor for Gone<M> {
+    type Msg = M;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<M>, (): ()) -> Result<(), ActorProcessingErr> {
+        Err("the actor is gone".into())
+    }
+}
+
+/// A ref to an actor that has ended.
+pub(super) fn gone<M: Message>() -> Result<ActorRef<M>, Error> {
+    spawn_now(Gone::<M>(PhantomData), ())
+}
