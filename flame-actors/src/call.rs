@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::error::{Error, Stage};
-use crate::node::runtime;
-use crate::pool::Pool;
+use crate::node::{route, runtime};
+use crate::pool::{Pool, Slot};
 use crate::runner::Pending;
 use crate::task::{Encoded, Task};
 
@@ -21,6 +22,14 @@ struct Request<R> {
     task: Task<R>,
     timeout: Option<Duration>,
     linked: bool,
+    track: bool,
+}
+
+impl<R> Request<R> {
+    fn new(pool: Pool, task: Task<R>) -> Self {
+        let track = pool.tracks_resources();
+        Self { pool, task, timeout: None, linked: true, track }
+    }
 }
 
 /// A call that is about to be made; await it, or hand it to `tokio::spawn`.
@@ -47,7 +56,7 @@ enum State<R, T> {
 
 impl<R: Send + 'static> Call<R> {
     pub(crate) fn new(pool: Pool, task: Task<R>) -> Self {
-        Self(State::Described(Request { pool, task, timeout: None, linked: true }))
+        Self(State::Described(Request::new(pool, task)))
     }
 
     /// Bounds waiting and running together. By default waiting is bounded by the pool's `boot_timeout` and running by
@@ -64,11 +73,19 @@ impl<R: Send + 'static> Call<R> {
         self.0.set(|request| request.linked = linked);
         self
     }
+
+    /// Whether actors whose refs come back in the result keep the runner, and this call's slot on it, until they end.
+    ///
+    /// By default as the pool says with [`PoolBuilder::track_resources`](crate::PoolBuilder::track_resources).
+    pub fn track_resources(mut self, track: bool) -> Self {
+        self.0.set(|request| request.track = track);
+        self
+    }
 }
 
 impl<R: Send + 'static> Cast<R> {
     pub(crate) fn new(pool: Pool, task: Task<R>) -> Self {
-        Self(State::Described(Request { pool, task, timeout: None, linked: true }))
+        Self(State::Described(Request::new(pool, task)))
     }
 
     /// Bounds waiting and running together; without it neither is bounded.
@@ -148,22 +165,36 @@ impl<R, T> State<R, T> {
 }
 
 async fn call<R: Send + 'static>(request: Request<R>) -> Result<R, Error> {
-    let Request { pool, task, timeout, linked } = request;
+    let Request { pool, task, timeout, linked, track } = request;
     let Encoded { key, args, decode } = task.encode()?;
     let bounds =
         Bounds { wait: Some(timeout.unwrap_or_else(|| pool.boot_timeout())), run: Some(pool.timeout()), both: timeout };
-    decode(&perform(&pool, &key, args, linked, bounds).await?)
+    let (output, slot) = perform(&pool, Work { task: &key, args, linked, track }, bounds).await;
+    let output = output?;
+    let Some(slot) = slot else { return decode(&output) };
+    let (result, actors) = route::collect(|| decode(&output));
+    if !actors.is_empty() {
+        runtime::spawn(async move {
+            for actor in actors {
+                // It waits without a bound, so this is no time-out.
+                let _ = actor.wait(None).await;
+            }
+            drop(slot);
+        });
+    }
+    result
 }
 
 async fn cast<R: Send + 'static>(request: Request<R>) -> Result<(), Error> {
-    let Request { pool, task, timeout, linked } = request;
+    let Request { pool, task, timeout, linked, track: _ } = request;
     let Encoded { key, args, decode: _ } = task.encode()?;
     if pool.is_closed() {
         return Err(pool.closed_error());
     }
     let bounds = Bounds { wait: timeout, run: None, both: timeout };
     runtime::spawn(async move {
-        if let Err(err) = perform(&pool, &key, args, linked, bounds).await {
+        let work = Work { task: &key, args, linked, track: false };
+        if let (Err(err), _) = perform(&pool, work, bounds).await {
             tracing::warn!(pool = pool.name(), task = key, %err, "a cast failed");
         }
     });
@@ -179,31 +210,53 @@ struct Bounds {
     both: Option<Duration>,
 }
 
-async fn perform(pool: &Pool, task: &str, args: Bytes, linked: bool, bounds: Bounds) -> Result<Bytes, Error> {
+/// What goes to a runner.
+struct Work<'a> {
+    task: &'a str,
+    args: Bytes,
+    linked: bool,
+    track: bool,
+}
+
+async fn perform(pool: &Pool, work: Work<'_>, bounds: Bounds) -> (Result<Bytes, Error>, Option<Slot>) {
     let start = Instant::now();
-    let (mut pending, left) = loop {
+    let (mut pending, left) = match send(pool, &work, bounds, start).await {
+        Ok(sent) => sent,
+        Err(err) => return (Err(err), None),
+    };
+    let Some(left) = left else { return pending.result().await };
+    let ran_out = || ran_out(work.task, bounds.both.unwrap_or(left));
+    match tokio::time::timeout(left, pending.result()).await {
+        // The runner keeps the same time, and may be the first to say so.
+        Ok((Err(Error::Timeout { stage: Stage::Running, .. }), _)) => (Err(ran_out()), None),
+        Ok(ran) => ran,
+        Err(_) => {
+            watch_over(pool.clone(), &mut pending);
+            (Err(ran_out()), None)
+        }
+    }
+}
+
+/// Takes a slot and writes the task to its runner; gives the time that it may run, too.
+async fn send(
+    pool: &Pool,
+    work: &Work<'_>,
+    bounds: Bounds,
+    start: Instant,
+) -> Result<(Pending, Option<Duration>), Error> {
+    loop {
         let wait = bounds.wait.map(|wait| wait.saturating_sub(start.elapsed()));
         let slot = pool.checkout(wait).await.map_err(|err| with_bound(err, bounds.wait))?;
         let left = match bounds.both {
             Some(both) => Some(both.saturating_sub(start.elapsed())),
             None => bounds.run,
         };
-        let runner = std::sync::Arc::clone(slot.runner());
-        match runner.run(slot, task, args.clone(), left, linked) {
-            Ok(pending) => break (pending, left),
+        let runner = Arc::clone(slot.runner());
+        match runner.run(slot, work.task, work.args.clone(), left, work.linked, work.track) {
+            Ok(pending) => return Ok((pending, left)),
             // Its link had closed: nothing was written, so the call may go elsewhere.
             Err(Error::RunnerLost { .. }) => pool.retire(runner.id),
             Err(err) => return Err(err),
-        }
-    };
-    let Some(left) = left else { return pending.result().await };
-    match tokio::time::timeout(left, pending.result()).await {
-        // The runner keeps the same time, and may be the first to say so.
-        Ok(Err(Error::Timeout { stage: Stage::Running, .. })) => Err(ran_out(task, bounds.both.unwrap_or(left))),
-        Ok(result) => result,
-        Err(_) => {
-            watch_over(pool.clone(), &mut pending);
-            Err(ran_out(task, bounds.both.unwrap_or(left)))
         }
     }
 }

@@ -63,6 +63,7 @@
 pub mod __private;
 mod address;
 mod backend;
+mod bounded;
 mod call;
 mod codec;
 mod error;
@@ -81,6 +82,7 @@ pub use ractor_cluster;
 
 pub use self::address::{ActorAddr, actor_ref};
 pub use self::backend::{Backend, Boot, InProcess, Instance, InstanceState};
+pub use self::bounded::BoundedSender;
 pub use self::call::{Call, Cast};
 pub use self::codec::MAX_MESSAGE_BYTES;
 pub use self::error::{Cause, ChildError, Error, Stage};

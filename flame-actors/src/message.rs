@@ -6,17 +6,19 @@
 //! which it sent them, and a message that cannot be encoded fails at once. The mailbox of the proxy gets an empty
 //! envelope, which ractor drops.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use ractor::message::{BoxedDowncastErr, BoxedMessage, SerializedMessage};
 use ractor::{ActorId, RpcReplyPort};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::Error;
 use crate::codec;
-use crate::node::frame::{Frame, Hop};
+use crate::error::panic_text;
+use crate::node::frame::Frame;
 use crate::node::link::Link;
 use crate::node::route;
 use crate::node::runtime;
@@ -59,22 +61,69 @@ impl Encoded {
         decode: fn(&[u8]) -> Result<T, Error>,
     ) -> Self {
         let timeout = port.get_timeout();
-        let reply = ReplySink(Box::new(move |answer| match answer.and_then(|body| decode(&body)) {
-            // Nobody may wait any more; that is the caller's choice.
-            Ok(value) => drop(port.send(value)),
-            // The port drops here, which ends the caller's wait at once; ractor has no room for the reason.
-            Err(err) => tracing::debug!(%err, "a call got no reply"),
-        }));
-        Self { body, reply: Some(reply), timeout }
+        Self { body, reply: Some(ReplySink(Box::new(PortSink { port, decode }))), timeout }
     }
 }
 
 /// Takes the answer of a call to the port that waits for it. Dropped, it ends the wait with an error.
-pub(crate) struct ReplySink(Box<dyn FnOnce(Result<Bytes, Error>) + Send>);
+pub(crate) struct ReplySink(Box<dyn Sink>);
+
+trait Sink: Send {
+    fn answer(self: Box<Self>, answer: Result<Bytes, Error>);
+    /// Whether nobody waits any more.
+    fn is_closed(&self) -> bool;
+}
 
 impl ReplySink {
     pub(crate) fn answer(self, answer: Result<Bytes, Error>) {
-        (self.0)(answer);
+        self.0.answer(answer);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    /// For a call that passes through this node.
+    pub(crate) fn relay(reply: ReplyTo) -> Self {
+        Self(Box::new(reply))
+    }
+}
+
+struct PortSink<T> {
+    port: RpcReplyPort<T>,
+    decode: fn(&[u8]) -> Result<T, Error>,
+}
+
+impl<T: Send> Sink for PortSink<T> {
+    fn answer(self: Box<Self>, answer: Result<Bytes, Error>) {
+        match answer.and_then(|body| decode_reply(self.decode, &body)) {
+            // Nobody may wait any more; that is the caller's choice.
+            Ok(value) => drop(self.port.send(value)),
+            // The port drops here, which ends the caller's wait at once; ractor has no room for the reason.
+            Err(err) => tracing::debug!(%err, "a call got no reply"),
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.port.is_closed()
+    }
+}
+
+/// On our runtime's thread, where a decoder of the application's must not panic.
+fn decode_reply<T>(decode: fn(&[u8]) -> Result<T, Error>, body: &[u8]) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(|| decode(body))).unwrap_or_else(|panic| {
+        let what = std::any::type_name::<T>().to_owned();
+        Err(Error::Decode { what, reason: format!("its decoder panicked: {}", panic_text(&*panic)) })
+    })
+}
+
+impl Sink for ReplyTo {
+    fn answer(mut self: Box<Self>, answer: Result<Bytes, Error>) {
+        self.send(answer);
+    }
+
+    fn is_closed(&self) -> bool {
+        false
     }
 }
 
@@ -82,7 +131,7 @@ impl ReplySink {
 pub struct ReplyTo(Option<Way>);
 
 enum Way {
-    Link { link: Arc<Link>, to: Hop, id: u64, timeout: Option<Duration> },
+    Link { link: Arc<Link>, id: u64, timeout: Option<Duration> },
     Serialized(RpcReplyPort<Vec<u8>>),
     Nowhere,
 }
@@ -90,29 +139,28 @@ enum Way {
 impl ReplyTo {
     const NOWHERE: Self = Self(Some(Way::Nowhere));
 
-    pub(crate) fn over(link: Arc<Link>, to: Hop, id: u64, timeout: Option<Duration>) -> Self {
-        Self(Some(Way::Link { link, to, id, timeout }))
+    pub(crate) fn over(link: Arc<Link>, id: u64, timeout: Option<Duration>) -> Self {
+        Self(Some(Way::Link { link, id, timeout }))
     }
 
     /// Sends the reply, or the reason why there is none.
     pub(crate) fn answer(mut self, answer: Result<Vec<u8>, Error>) {
-        self.send(answer);
+        self.send(answer.and_then(|body| codec::within_limit(body, || "a reply".to_owned())));
     }
 
-    fn send(&mut self, answer: Result<Vec<u8>, Error>) {
+    fn send(&mut self, answer: Result<Bytes, Error>) {
         match self.0.take() {
-            Some(Way::Link { link, to, id, .. }) => {
-                let answer = answer.and_then(|body| codec::within_limit(body, || "a reply".to_owned()));
+            Some(Way::Link { link, id, .. }) => {
                 let (outcome, body) = match answer {
                     Ok(body) => (Ok(()), body),
                     Err(err) => (Err(err), Bytes::new()),
                 };
                 // A closed link has already ended the caller's wait.
-                let _ = link.send(Frame::Reply { to, id, outcome }, body);
+                let _ = link.send(Frame::Reply { id, outcome }, body);
             }
             Some(Way::Serialized(port)) => {
                 if let Ok(body) = answer {
-                    let _ = port.send(body);
+                    let _ = port.send(body.into());
                 }
             }
             Some(Way::Nowhere) | None => {}
@@ -157,8 +205,8 @@ pub fn reply_port<T: Send + 'static>(
 
 /// What ractor carries for a [`Message`].
 enum Envelope<M> {
-    /// For an actor of this process.
-    Here(M),
+    /// For an actor of this process. The permit is given back when it is taken from the mailbox.
+    Here(M, Option<Permit>),
     /// Already on its link. ractor may find the mailbox closed a moment later and wants the message back, in the
     /// sender's own task; everyone else gets nothing.
     Sent { body: Bytes, sender: Option<tokio::task::Id> },
@@ -171,21 +219,22 @@ impl<M: Message> ractor::Message for Envelope<M> {
 
     fn serialize(self) -> Result<SerializedMessage, BoxedDowncastErr> {
         match self {
-            Self::Here(message) => message.serialize(),
+            Self::Here(message, _) => message.serialize(),
             Self::Sent { .. } => Err(BoxedDowncastErr),
         }
     }
 
     fn deserialize(message: SerializedMessage) -> Result<Self, BoxedDowncastErr> {
-        M::deserialize(message).map(Self::Here)
+        M::deserialize(message).map(|message| Self::Here(message, None))
     }
 }
 
 /// Boxes a message for its receiver; one for an actor elsewhere leaves here and now.
 pub fn box_message<M: Message>(message: M, pid: &ActorId) -> Result<BoxedMessage, BoxedDowncastErr> {
     use ractor::Message as _;
-    let Some(route) = route::to(pid) else { return Envelope::Here(message).box_message(pid) };
-    match message.encode().and_then(|encoded| route.forward(encoded)) {
+    let permit = permit::take();
+    let Some(route) = route::to(pid) else { return Envelope::Here(message, permit).box_message(pid) };
+    match message.encode().and_then(|encoded| route.forward(encoded, permit)) {
         Ok(body) => {
             let mut boxed = Envelope::<M>::Sent { body, sender: tokio::task::try_id() }.box_message(pid)?;
             // A serialised message that does not decode is dropped by ractor; any other would fail the proxy.
@@ -203,11 +252,58 @@ pub fn box_message<M: Message>(message: M, pid: &ActorId) -> Result<BoxedMessage
 pub fn from_boxed<M: Message>(boxed: BoxedMessage) -> Result<M, BoxedDowncastErr> {
     use ractor::Message as _;
     match Envelope::<M>::from_boxed(boxed)? {
-        Envelope::Here(message) => Ok(message),
+        Envelope::Here(message, _permit) => Ok(message),
         Envelope::Sent { body, sender } if sender == tokio::task::try_id() => {
             M::decode(&body, Some(ReplyTo::NOWHERE)).map_err(|_| BoxedDowncastErr)
         }
         Envelope::Sent { .. } => Err(BoxedDowncastErr),
+    }
+}
+
+/// The right to have one more message under way. Dropped, it goes back to its sender.
+pub(crate) enum Permit {
+    Here {
+        _permit: OwnedSemaphorePermit,
+    },
+    /// Of a sender on another node.
+    There {
+        _ack: Ack,
+    },
+}
+
+/// Tells the other side of a link that a message was taken.
+pub(crate) struct Ack {
+    pub(crate) link: Arc<Link>,
+    pub(crate) id: u64,
+}
+
+impl Drop for Ack {
+    fn drop(&mut self) {
+        // A closed link has given its permits back already.
+        let _ = self.link.send(Frame::Taken { id: self.id }, Bytes::new());
+    }
+}
+
+/// How a permit comes along with a message: `cast` has no room for it, and boxes in the caller's thread.
+pub(crate) mod permit {
+    use super::Permit;
+    use std::cell::RefCell;
+
+    thread_local! {
+        static WITH_NEXT: RefCell<Option<Permit>> = const { RefCell::new(None) };
+    }
+
+    /// Runs `cast`, whose message gets the permit.
+    pub(crate) fn with<T>(permit: Option<Permit>, cast: impl FnOnce() -> T) -> T {
+        let before = WITH_NEXT.replace(permit);
+        let result = cast();
+        // A message that was not boxed leaves its permit here.
+        drop(WITH_NEXT.replace(before));
+        result
+    }
+
+    pub(super) fn take() -> Option<Permit> {
+        WITH_NEXT.take()
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod lease;
 pub(crate) mod link;
 pub(crate) mod listener;
 mod proxy;
+mod relay;
 pub(crate) mod route;
 pub(crate) mod runtime;
 pub(crate) mod session;

@@ -128,6 +128,10 @@ impl Pool {
         self.0.config.boot_timeout
     }
 
+    pub(crate) fn tracks_resources(&self) -> bool {
+        self.0.config.track_resources
+    }
+
     pub(crate) fn shutdown_timeout(&self) -> Duration {
         self.0.config.shutdown_timeout
     }

@@ -48,9 +48,14 @@ struct UnderWay {
 }
 
 struct Run {
-    result: oneshot::Sender<Result<Bytes, Error>>,
-    _slot: Slot,
+    result: oneshot::Sender<Ran>,
+    slot: Slot,
+    /// Whether the caller gets the slot with the result, for the actors in it.
+    keep_slot: bool,
 }
+
+/// The result of a task, and the slot that it ran in if that is to be kept.
+type Ran = (Result<Bytes, Error>, Option<Slot>);
 
 struct Placement {
     placed: Option<oneshot::Sender<Result<u64, Error>>>,
@@ -86,13 +91,14 @@ impl Runner {
         args: Bytes,
         deadline: Option<Duration>,
         linked: bool,
+        keep_slot: bool,
     ) -> Result<Pending, Error> {
         let (tx, result) = oneshot::channel();
         let id = {
             let mut under_way = self.work.under_way.lock();
             under_way.next += 1;
             let id = under_way.next;
-            under_way.runs.insert(id, Run { result: tx, _slot: slot });
+            under_way.runs.insert(id, Run { result: tx, slot, keep_slot });
             id
         };
         let deadline_ms = deadline.map(|deadline| deadline.as_millis() as u64);
@@ -148,7 +154,7 @@ impl Runner {
             (std::mem::take(&mut under_way.runs), std::mem::take(&mut under_way.placements))
         };
         for run in runs.into_values() {
-            let _ = run.result.send(Err(Error::RunnerLost { node: node.clone(), cause: cause.clone() }));
+            let _ = run.result.send((Err(Error::RunnerLost { node: node.clone(), cause: cause.clone() }), None));
         }
         for placement in placements.into_values() {
             let lost = ChildError::RunnerLost { node: node.clone(), cause: cause.clone() };
@@ -200,10 +206,10 @@ impl Role for Work {
             Frame::Ready => drop(self.ready.send_replace(true)),
             Frame::Ran { id, outcome } => {
                 let run = self.under_way.lock().runs.remove(&id);
-                if let Some(Run { result, _slot: slot }) = run {
+                if let Some(Run { result, slot, keep_slot }) = run {
                     // First the slot: a caller that goes on at once finds it free.
-                    drop(slot);
-                    let _ = result.send(outcome.map(|()| body));
+                    let slot = (keep_slot && outcome.is_ok()).then_some(slot);
+                    let _ = result.send((outcome.map(|()| body), slot));
                 }
             }
             Frame::Placed { id, outcome } => {
@@ -239,16 +245,16 @@ impl Role for Work {
 pub(crate) struct Pending {
     runner: Arc<Runner>,
     id: u64,
-    result: oneshot::Receiver<Result<Bytes, Error>>,
+    result: oneshot::Receiver<Ran>,
     linked: bool,
     ended: bool,
 }
 
 impl Pending {
-    pub(crate) async fn result(&mut self) -> Result<Bytes, Error> {
+    pub(crate) async fn result(&mut self) -> Ran {
         let result = (&mut self.result).await;
         self.ended = true;
-        result.unwrap_or_else(|_| Err(Error::Cancelled("the task".to_owned())))
+        result.unwrap_or_else(|_| (Err(Error::Cancelled("the task".to_owned())), None))
     }
 
     /// Has the task aborted. Returns what tells whether it really ended.

@@ -5,7 +5,9 @@
 #![doc = include_str!("../README.md")]
 
 mod process;
+pub mod testing;
 
 pub use flame_actors::InProcess;
 
 pub use self::process::ProcessBackend;
+pub use self::testing::test_node;

@@ -36,6 +36,7 @@ pub struct ProcessBackend {
     args: Option<Vec<OsString>>,
     env: Vec<(OsString, OsString)>,
     current_dir: Option<PathBuf>,
+    without_stdout: bool,
     processes: Arc<Mutex<HashMap<String, Process>>>,
 }
 
@@ -57,7 +58,7 @@ impl Default for ProcessBackend {
 impl ProcessBackend {
     /// The backend, with the defaults.
     pub fn new() -> Self {
-        Self { args: None, env: Vec::new(), current_dir: None, processes: Arc::default() }
+        Self { args: None, env: Vec::new(), current_dir: None, without_stdout: false, processes: Arc::default() }
     }
 
     /// The arguments of a runner, without the program's name; by default those of this process.
@@ -85,6 +86,13 @@ impl ProcessBackend {
         self
     }
 
+    /// Drops what a runner prints to standard output.
+    #[must_use]
+    pub fn without_stdout(mut self) -> Self {
+        self.without_stdout = true;
+        self
+    }
+
     fn command(&self) -> Command {
         // The file that runs here, even when another one has its name by now.
         let mut command = std::process::Command::new("/proc/self/exe");
@@ -98,6 +106,9 @@ impl ProcessBackend {
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         if let Some(dir) = &self.current_dir {
             command.current_dir(dir);
+        }
+        if self.without_stdout {
+            command.stdout(Stdio::null());
         }
         command.stdin(Stdio::piped()).process_group(0);
         let mut command = Command::from(command);

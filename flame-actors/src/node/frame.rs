@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::MAX_MESSAGE_BYTES;
 use crate::error::{ChildError, Error};
 
-/// A node on the way of a frame; `None` is the node at the other end of this link.
+/// The node that a frame is about; `None` is one of the two nodes of this link.
 pub(crate) type Hop = Option<Arc<str>>;
 
 /// How an actor ended.
@@ -84,18 +84,22 @@ pub(crate) enum Frame {
         exit: Exit,
     },
 
-    /// A message for an actor; `reply` says where an answer goes.
+    /// A message for an actor; `reply` asks for an answer, `ack` to be told when it is taken from the mailbox.
     Message {
         to: Hop,
         pid: u64,
-        reply: Option<(Hop, u64)>,
+        reply: Option<u64>,
+        ack: Option<u64>,
         timeout_ms: Option<u64>,
     },
     /// The answer, in the body, or why there is none.
     Reply {
-        to: Hop,
         id: u64,
         outcome: Result<(), Error>,
+    },
+    /// The message was taken from the mailbox, or never will be.
+    Taken {
+        id: u64,
     },
     /// A proxy was stopped or killed.
     Actor {
@@ -103,15 +107,13 @@ pub(crate) enum Frame {
         pid: u64,
         order: Order,
     },
-    /// Tell `from` when the actor ends.
+    /// Tell me when the actor ends.
     Watch {
         to: Hop,
         pid: u64,
-        from: Hop,
     },
     /// The actor of `node` ended.
     Down {
-        to: Hop,
         node: Hop,
         pid: u64,
         exit: Exit,

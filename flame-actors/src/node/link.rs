@@ -13,12 +13,12 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, watch};
 
-use super::frame::{self, Frame};
+use super::frame::{self, Frame, Hop};
 use super::lease::Lease;
 use super::route;
 use super::runtime;
 use crate::error::{Cause, Error};
-use crate::message::ReplySink;
+use crate::message::{Permit, ReplySink};
 
 /// What a link is for on this side: the parent's view of a runner, or the agent on it.
 pub(crate) trait Role: Send + Sync + 'static {
@@ -35,7 +35,7 @@ pub(crate) struct Link {
     lease: Mutex<Lease>,
     out: Outgoing,
     role: Mutex<Option<Arc<dyn Role>>>,
-    replies: Mutex<Replies>,
+    waiting: Mutex<Waiting>,
     closed: watch::Sender<Option<Cause>>,
 }
 
@@ -50,11 +50,41 @@ struct WriteQueue {
     ready: Notify,
 }
 
+/// What the other side owes us.
 #[derive(Default)]
-struct Replies {
+struct Waiting {
     next: u64,
-    waiting: HashMap<u64, ReplySink>,
+    replies: HashMap<u64, ReplySink>,
+    /// At this many, those whose caller has gone are thrown out.
+    sweep_at: usize,
+    permits: HashMap<u64, Permit>,
 }
+
+impl Waiting {
+    fn id(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn reply(&mut self, sink: ReplySink) -> u64 {
+        if self.replies.len() >= self.sweep_at {
+            self.replies.retain(|_, sink| !sink.is_closed());
+            self.sweep_at = (self.replies.len() * 2).max(FIRST_SWEEP);
+        }
+        let id = self.id();
+        self.replies.insert(id, sink);
+        id
+    }
+
+    fn permit(&mut self, permit: Permit) -> u64 {
+        let id = self.id();
+        self.permits.insert(id, permit);
+        id
+    }
+}
+
+/// Fewer abandoned calls than this are not looked for.
+const FIRST_SWEEP: usize = 256;
 
 /// Above this many bytes a batch is written before more is added to it.
 const BATCH_BYTES: usize = 64 * 1024;
@@ -70,7 +100,7 @@ impl Link {
             lease: Mutex::new(Lease::new(Instant::now(), period)),
             out,
             role: Mutex::new(Some(role)),
-            replies: Mutex::default(),
+            waiting: Mutex::default(),
             closed: watch::Sender::new(None),
         })
     }
@@ -137,24 +167,32 @@ impl Link {
         }
     }
 
-    /// Sends a message that wants an answer; `sink` gets it, or is dropped with the link.
-    pub(crate) fn send_call(
+    /// Sends a message to an actor. Its reply goes to `sink`, and its permit is given back when it is taken from the
+    /// mailbox; both are dropped with the link.
+    pub(crate) fn send_message(
         &self,
-        sink: ReplySink,
+        to: Hop,
+        pid: u64,
+        timeout: Option<Duration>,
+        sink: Option<ReplySink>,
+        permit: Option<Permit>,
         body: Bytes,
-        frame: impl FnOnce(u64) -> Frame,
     ) -> Result<(), Error> {
-        let id = {
-            let mut replies = self.replies.lock();
-            replies.next += 1;
-            let id = replies.next;
-            replies.waiting.insert(id, sink);
-            id
+        let (reply, ack) = if sink.is_none() && permit.is_none() {
+            (None, None)
+        } else {
+            let mut waiting = self.waiting.lock();
+            (sink.map(|sink| waiting.reply(sink)), permit.map(|permit| waiting.permit(permit)))
         };
-        let sent = self.send(frame(id), body);
-        // The link may have closed, and dropped its replies, between the insertion and the sending.
+        let timeout_ms = timeout.map(|timeout| timeout.as_millis() as u64);
+        let sent = self.send(Frame::Message { to, pid, reply, ack, timeout_ms }, body);
+        // The link may have closed, and dropped what waits, between the insertion and the sending.
         if sent.is_err() || self.cause().is_some() {
-            self.replies.lock().waiting.remove(&id);
+            let mut waiting = self.waiting.lock();
+            let sink = reply.and_then(|id| waiting.replies.remove(&id));
+            let permit = ack.and_then(|id| waiting.permits.remove(&id));
+            drop(waiting);
+            drop((sink, permit));
         }
         sent
     }
@@ -183,7 +221,9 @@ impl Link {
         if !first {
             return;
         }
-        self.replies.lock().waiting.clear();
+        // Dropped outside the lock: what is dropped may send.
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        drop(waiting);
         route::link_closed(self, &cause);
         let role = self.role.lock().take();
         if let Some(role) = role {
@@ -199,13 +239,17 @@ impl Link {
         }
     }
 
-    /// Hands a reply to whoever waits for it.
-    pub(crate) fn answered(&self, id: u64, outcome: Result<(), Error>, body: Bytes) {
-        let sink = self.replies.lock().waiting.remove(&id);
+    fn answered(&self, id: u64, outcome: Result<(), Error>, body: Bytes) {
+        let sink = self.waiting.lock().replies.remove(&id);
         match sink {
             Some(sink) => sink.answer(outcome.map(|()| body)),
             None => tracing::debug!(peer = %self.peer, id, "a reply that nobody waits for"),
         }
+    }
+
+    fn taken(&self, id: u64) {
+        let permit = self.waiting.lock().permits.remove(&id);
+        drop(permit);
     }
 
     fn lost(&self, cause: Cause) -> Error {
@@ -218,11 +262,11 @@ impl Link {
                 let _ = self.send(Frame::Pong(number), Bytes::new());
             }
             Frame::Pong(number) => self.lease.lock().acknowledged(number),
-            Frame::Message { .. }
-            | Frame::Reply { .. }
-            | Frame::Actor { .. }
-            | Frame::Watch { .. }
-            | Frame::Down { .. } => route::receive(self, frame, body),
+            Frame::Reply { id, outcome } => self.answered(id, outcome, body),
+            Frame::Taken { id } => self.taken(id),
+            Frame::Message { .. } | Frame::Actor { .. } | Frame::Watch { .. } | Frame::Down { .. } => {
+                route::receive(self, frame, body)
+            }
             other => {
                 let role = self.role.lock().clone();
                 if let Some(role) = role {

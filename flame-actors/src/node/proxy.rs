@@ -54,7 +54,7 @@ pub(super) fn proxy<M: Message>(address: &Address) -> Result<ActorRef<M>, Error>
     route::add(actor.get_id().pid(), route);
     proxies.insert(address.clone(), Known { cell: actor.get_cell(), link: Arc::clone(&link), end });
     drop(proxies);
-    if link.send(Frame::Watch { to, pid: address.pid, from: None }, Bytes::new()).is_err() {
+    if link.send(Frame::Watch { to, pid: address.pid }, Bytes::new()).is_err() {
         link_closed(&link, &link.cause().unwrap_or(Cause::ConnectionClosed));
     }
     Ok(actor)

@@ -4,6 +4,7 @@
 //! `proxy.rs`). A placed child's guardian has a route as a proxy has.
 
 use std::any::TypeId;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,10 +19,10 @@ use serde::{Deserialize, Serialize};
 
 use super::frame::{Frame, Hop, Order};
 use super::link::Link;
-use super::{proxy, watcher};
+use super::{proxy, relay, watcher};
 use crate::codec;
 use crate::error::{Cause, Error, panic_text};
-use crate::message::{Encoded, Message, ReplyTo};
+use crate::message::{Ack, Encoded, Message, Permit, ReplyTo, permit};
 
 // ---- nodes ---------------------------------------------------------------------------------------------------
 
@@ -94,13 +95,32 @@ pub(crate) fn address_of<M: Message>(actor: &ActorRef<M>) -> Result<Address, Err
 /// A local ref for an address.
 pub(crate) fn resolve<M: Message>(address: &Address) -> Result<ActorRef<M>, Error> {
     expect::<M>();
-    if is_me(&address.node) {
-        return match ractor::registry::where_is_pid(ActorId::Local(address.pid)) {
-            Some(cell) => typed(cell, address),
-            None => proxy::gone(),
-        };
-    }
-    proxy::proxy(address)
+    let actor: ActorRef<M> = if is_me(&address.node) {
+        match ractor::registry::where_is_pid(ActorId::Local(address.pid)) {
+            Some(cell) => typed(cell, address)?,
+            None => proxy::gone()?,
+        }
+    } else {
+        proxy::proxy(address)?
+    };
+    RESOLVED.with_borrow_mut(|resolved| {
+        if let Some(resolved) = resolved {
+            resolved.push(actor.get_cell());
+        }
+    });
+    Ok(actor)
+}
+
+thread_local! {
+    /// The actors that were resolved during `collect`.
+    static RESOLVED: RefCell<Option<Vec<ActorCell>>> = const { RefCell::new(None) };
+}
+
+/// Runs `decode` and gives the actors whose refs came out of it, too.
+pub(crate) fn collect<T>(decode: impl FnOnce() -> T) -> (T, Vec<ActorCell>) {
+    let before = RESOLVED.replace(Some(Vec::new()));
+    let result = decode();
+    (result, RESOLVED.replace(before).unwrap_or_default())
 }
 
 pub(super) fn typed<M: Message>(cell: ActorCell, address: &Address) -> Result<ActorRef<M>, Error> {
@@ -154,18 +174,10 @@ pub(crate) fn remove(pid: &ActorId) {
 
 impl Route {
     /// Queues a message on the link; gives its body back, which is shared and not copied.
-    pub(crate) fn forward(&self, encoded: Encoded) -> Result<Bytes, Error> {
+    pub(crate) fn forward(&self, encoded: Encoded, permit: Option<Permit>) -> Result<Bytes, Error> {
         let body = codec::within_limit(encoded.body, || "a message".to_owned())?;
-        let frame = |reply| Frame::Message {
-            to: self.to.clone(),
-            pid: self.pid,
-            reply,
-            timeout_ms: encoded.timeout.map(|timeout| timeout.as_millis() as u64),
-        };
-        match encoded.reply {
-            None => self.link.send(frame(None), body.clone())?,
-            Some(sink) => self.link.send_call(sink, body.clone(), |id| frame(Some((None, id))))?,
-        }
+        let Encoded { reply, timeout, .. } = encoded;
+        self.link.send_message(self.to.clone(), self.pid, timeout, reply, permit, body.clone())?;
         Ok(body)
     }
 }
@@ -179,12 +191,13 @@ pub(crate) fn link_closed(link: &Arc<Link>, cause: &Cause) {
         }
     }
     proxy::link_closed(link, cause);
+    relay::link_closed(link, cause);
     watcher::link_closed(link);
 }
 
 // ---- arrivals ------------------------------------------------------------------------------------------------
 
-type Deliver = fn(&ActorCell, &[u8], Option<ReplyTo>) -> Result<(), Error>;
+type Deliver = fn(&ActorCell, &[u8], Option<ReplyTo>, Option<Permit>) -> Result<(), Error>;
 
 /// How messages that arrive are decoded: by the message type of the actor they are for.
 static DELIVER: LazyLock<DashMap<TypeId, Deliver>> = LazyLock::new(DashMap::new);
@@ -194,13 +207,19 @@ pub(crate) fn expect<M: Message>() {
     DELIVER.entry(TypeId::of::<M>()).or_insert(deliver::<M>);
 }
 
-fn deliver<M: Message>(cell: &ActorCell, body: &[u8], reply: Option<ReplyTo>) -> Result<(), Error> {
+fn deliver<M: Message>(
+    cell: &ActorCell,
+    body: &[u8],
+    reply: Option<ReplyTo>,
+    permit: Option<Permit>,
+) -> Result<(), Error> {
     let message = catch_unwind(AssertUnwindSafe(|| M::decode(body, reply))).unwrap_or_else(|panic| {
         let what = std::any::type_name::<M>().to_owned();
         Err(Error::Decode { what, reason: format!("its decoder panicked: {}", panic_text(&*panic)) })
     })?;
     // Through the ref and not the cell: a message for a guardian or proxy of this node goes on from here.
-    ActorRef::<M>::from(cell.clone()).send_message(message).map_err(|_| Error::NoActor(cell.get_id().to_string()))
+    let sent = permit::with(permit, || ActorRef::<M>::from(cell.clone()).send_message(message));
+    sent.map_err(|_| Error::NoActor(cell.get_id().to_string()))
 }
 
 fn local(pid: u64) -> Result<ActorCell, Error> {
@@ -208,68 +227,44 @@ fn local(pid: u64) -> Result<ActorCell, Error> {
     ractor::registry::where_is_pid(id).ok_or_else(|| Error::NoActor(id.to_string()))
 }
 
-/// Takes a frame that is about an actor: one of ours, or on its way through us.
+/// Takes a frame that is about an actor: one of ours, or one further on.
 pub(crate) fn receive(link: &Arc<Link>, frame: Frame, body: Bytes) {
-    let to = match &frame {
-        Frame::Message { to, .. }
-        | Frame::Reply { to, .. }
-        | Frame::Actor { to, .. }
-        | Frame::Watch { to, .. }
-        | Frame::Down { to, .. } => to.clone(),
-        _ => None,
-    };
-    if let Some(node) = to.filter(|node| !is_me(node)) {
-        return relay(link, &node, frame, body);
-    }
+    let elsewhere = |to: &Hop| to.as_ref().filter(|node| !is_me(node)).cloned();
     match frame {
-        Frame::Message { pid, reply, timeout_ms, .. } => {
+        Frame::Message { to, pid, reply, ack, timeout_ms } => {
             let timeout = timeout_ms.map(Duration::from_millis);
-            let reply = reply.map(|(to, id)| ReplyTo::over(Arc::clone(link), to, id, timeout));
-            let arrived = local(pid).and_then(|cell| match DELIVER.get(&cell.get_type_id()).map(|entry| *entry) {
-                Some(deliver) => deliver(&cell, &body, reply),
-                None => Err(Error::NoActor(cell.get_id().to_string())),
-            });
+            let reply = reply.map(|id| ReplyTo::over(Arc::clone(link), id, timeout));
+            let permit = ack.map(|id| Permit::There { _ack: Ack { link: Arc::clone(link), id } });
+            let arrived = match elsewhere(&to) {
+                Some(node) => relay::message(&node, pid, timeout, reply, permit, body),
+                None => local(pid).and_then(|cell| match DELIVER.get(&cell.get_type_id()).map(|entry| *entry) {
+                    Some(deliver) => deliver(&cell, &body, reply, permit),
+                    None => Err(Error::NoActor(cell.get_id().to_string())),
+                }),
+            };
             if let Err(err) = arrived {
                 tracing::debug!(%err, from = %link.peer(), "a message did not arrive");
             }
         }
-        Frame::Reply { id, outcome, .. } => link.answered(id, outcome, body),
-        Frame::Actor { pid, order, .. } => match (local(pid), order) {
-            (Ok(cell), Order::Stop(reason)) => cell.stop(reason),
-            (Ok(cell), Order::Kill) => cell.kill(),
-            // It ended by itself in the meantime, which its watch tells.
-            (Err(_), _) => {}
+        Frame::Actor { to, pid, order } => match (elsewhere(&to), order) {
+            (Some(node), order) => relay::order(&node, pid, order),
+            (None, order) => match (local(pid), order) {
+                (Ok(cell), Order::Stop(reason)) => cell.stop(reason),
+                (Ok(cell), Order::Kill) => cell.kill(),
+                // It ended by itself in the meantime, which its watch tells.
+                (Err(_), _) => {}
+            },
         },
-        Frame::Watch { pid, from, .. } => watcher::watch(link, from, pid),
-        Frame::Down { node, pid, exit, .. } => {
+        Frame::Watch { to, pid } => match elsewhere(&to) {
+            Some(node) => relay::watch(link, Address { node, pid }),
+            None => watcher::watch(link, pid),
+        },
+        Frame::Down { node, pid, exit } => {
             let node = node.unwrap_or_else(|| Arc::clone(link.peer()));
-            proxy::ended(&Address { node, pid }, exit);
+            let address = Address { node, pid };
+            relay::down(&address, &exit);
+            proxy::ended(&address, exit);
         }
         other => tracing::debug!(?other, "not about an actor"),
-    }
-}
-
-/// Passes a frame on, and notes where its answer has to go.
-fn relay(link: &Arc<Link>, node: &Arc<str>, frame: Frame, body: Bytes) {
-    let here = |hop: Hop| Some(hop.unwrap_or_else(|| Arc::clone(link.peer())));
-    let Some((next, to)) = towards(node) else {
-        tracing::debug!(%node, from = %link.peer(), "no way to that node");
-        if let Frame::Message { reply: Some((to, id)), .. } = frame {
-            drop(ReplyTo::over(Arc::clone(link), to, id, None));
-        }
-        return;
-    };
-    let frame = match frame {
-        Frame::Message { pid, reply, timeout_ms, .. } => {
-            Frame::Message { to, pid, reply: reply.map(|(from, id)| (here(from), id)), timeout_ms }
-        }
-        Frame::Reply { id, outcome, .. } => Frame::Reply { to, id, outcome },
-        Frame::Actor { pid, order, .. } => Frame::Actor { to, pid, order },
-        Frame::Watch { pid, from, .. } => Frame::Watch { to, pid, from: here(from) },
-        Frame::Down { node, pid, exit, .. } => Frame::Down { to, node: here(node), pid, exit },
-        other => other,
-    };
-    if next.send(frame, body).is_err() {
-        tracing::debug!(%node, from = %link.peer(), "the link to that node is closed");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, ActorRuntime, ActorStatus, SupervisionEvent};
 
-use super::frame::{Exit, Frame, Hop};
+use super::frame::{Exit, Frame};
 use super::link::Link;
 use super::runtime;
 use crate::error::ChildError;
@@ -18,7 +18,6 @@ enum WatcherMsg {
         cell: ActorCell,
         pid: u64,
         link: Arc<Link>,
-        to: Hop,
     },
     /// Whether an actor that had stopped already when the watch began has told its end all the same.
     Settle(u64),
@@ -28,7 +27,7 @@ enum WatcherMsg {
 impl ractor::Message for WatcherMsg {}
 
 /// By pid: who wants to know.
-type Watched = HashMap<u64, Vec<(Arc<Link>, Hop)>>;
+type Watched = HashMap<u64, Vec<Arc<Link>>>;
 
 static WATCHER: OnceLock<ActorRef<WatcherMsg>> = OnceLock::new();
 
@@ -41,12 +40,12 @@ fn watcher() -> &'static ActorRef<WatcherMsg> {
 }
 
 /// Reports the end of this actor over the link.
-pub(crate) fn watch(link: &Arc<Link>, to: Hop, pid: u64) {
+pub(crate) fn watch(link: &Arc<Link>, pid: u64) {
     match ractor::registry::where_is_pid(ActorId::Local(pid)) {
         Some(cell) => {
-            let _ = watcher().cast(WatcherMsg::Watch { cell, pid, link: Arc::clone(link), to });
+            let _ = watcher().cast(WatcherMsg::Watch { cell, pid, link: Arc::clone(link) });
         }
-        None => down(link, to, pid, Exit::Stopped(None)),
+        None => down(link, pid, Exit::Stopped(None)),
     }
 }
 
@@ -56,14 +55,14 @@ pub(crate) fn link_closed(link: &Arc<Link>) {
     }
 }
 
-fn down(link: &Arc<Link>, to: Hop, pid: u64, exit: Exit) {
+fn down(link: &Link, pid: u64, exit: Exit) {
     // A closed link has already ended the proxies on its far side.
-    let _ = link.send(Frame::Down { to, node: None, pid, exit }, Bytes::new());
+    let _ = link.send(Frame::Down { node: None, pid, exit }, Bytes::new());
 }
 
 fn ended(watched: &mut Watched, pid: u64, exit: &Exit) {
-    for (link, to) in watched.remove(&pid).unwrap_or_default() {
-        down(&link, to, pid, exit.clone());
+    for link in watched.remove(&pid).unwrap_or_default() {
+        down(&link, pid, exit.clone());
     }
 }
 
@@ -83,8 +82,8 @@ impl Actor for Watcher {
         watched: &mut Watched,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            WatcherMsg::Watch { cell, pid, link, to } => {
-                watched.entry(pid).or_default().push((link, to));
+            WatcherMsg::Watch { cell, pid, link } => {
+                watched.entry(pid).or_default().push(link);
                 myself.get_cell().monitor(cell.clone());
                 if cell.get_status() == ActorStatus::Stopped {
                     // Supervision events come before messages, so its own word, if there is one, is heard first.
@@ -93,7 +92,7 @@ impl Actor for Watcher {
             }
             WatcherMsg::Settle(pid) => ended(watched, pid, &Exit::Stopped(None)),
             WatcherMsg::LinkClosed(link) => watched.retain(|_, watchers| {
-                watchers.retain(|(other, _)| !Arc::ptr_eq(other, &link));
+                watchers.retain(|other| !Arc::ptr_eq(other, &link));
                 !watchers.is_empty()
             }),
         }

@@ -19,6 +19,7 @@ pub struct PoolBuilder {
     pub(super) timeout: Duration,
     pub(super) boot_timeout: Duration,
     pub(super) shutdown_timeout: Duration,
+    pub(super) track_resources: bool,
     pub(super) backend: Arc<dyn Backend>,
     pub(super) supervisor: Option<ActorCell>,
 }
@@ -31,6 +32,7 @@ impl PoolBuilder {
             timeout: Duration::from_secs(30),
             boot_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(30),
+            track_resources: false,
             backend: Arc::new(InProcess::new()),
             supervisor: None,
         }
@@ -78,6 +80,15 @@ impl PoolBuilder {
     /// How long a runner above [`min`](Self::min) may have nothing to do before it is sent away; 30 s by default.
     pub fn idle_shutdown_after(mut self, idle: Duration) -> Self {
         self.limits.idle_shutdown_after = idle;
+        self
+    }
+
+    /// Whether actors whose refs come back in a call's result keep their runner, and the call's slot on it, until they
+    /// end; `false` by default.
+    ///
+    /// With the in-process backend every ref in the result counts, also one that the caller sent there.
+    pub fn track_resources(mut self, track: bool) -> Self {
+        self.track_resources = track;
         self
     }
 
