@@ -6,7 +6,6 @@
 //! which it sent them, and a message that cannot be encoded fails at once. The mailbox of the proxy gets an empty
 //! envelope, which ractor drops.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,6 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::Error;
 use crate::codec;
-use crate::error::panic_text;
 use crate::node::frame::Frame;
 use crate::node::link::Link;
 use crate::node::route;
@@ -96,7 +94,7 @@ struct PortSink<T> {
 
 impl<T: Send> Sink for PortSink<T> {
     fn answer(self: Box<Self>, answer: Result<Bytes, Error>) {
-        match answer.and_then(|body| decode_reply(self.decode, &body)) {
+        match answer.and_then(|body| (self.decode)(&body)) {
             // Nobody may wait any more; that is the caller's choice.
             Ok(value) => drop(self.port.send(value)),
             // The port drops here, which ends the caller's wait at once; ractor has no room for the reason.
@@ -107,14 +105,6 @@ impl<T: Send> Sink for PortSink<T> {
     fn is_closed(&self) -> bool {
         self.port.is_closed()
     }
-}
-
-/// On our runtime's thread, where a decoder of the application's must not panic.
-fn decode_reply<T>(decode: fn(&[u8]) -> Result<T, Error>, body: &[u8]) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(|| decode(body))).unwrap_or_else(|panic| {
-        let what = std::any::type_name::<T>().to_owned();
-        Err(Error::Decode { what, reason: format!("its decoder panicked: {}", panic_text(&*panic)) })
-    })
 }
 
 impl Sink for ReplyTo {

@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 pub(crate) mod frame;
+pub(crate) mod gate;
 pub(crate) mod join;
 pub(crate) mod lease;
 pub(crate) mod link;

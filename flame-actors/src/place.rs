@@ -16,16 +16,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, ActorRuntime, SpawnErr, SupervisionEvent};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::error::{ChildError, Error, Stage, panic_text};
 use crate::node::frame::{Exit, Order};
-use crate::node::{route, runtime};
-use crate::pool::Pool;
-use crate::runner::{ChildHandle, Unplaced};
+use crate::node::gate::Gate;
+use crate::node::route::{self, Address, Alias};
+use crate::node::runtime;
+use crate::pool::{Pool, Slot};
+use crate::runner::ChildHandle;
 use crate::task::on_runner;
 use crate::{Message, codec};
 
@@ -67,11 +70,9 @@ enum State<A: Placeable> {
 
 struct Request<A: Placeable> {
     pool: Pool,
-    /// The handler and the arguments, encoded.
-    child: Result<(u32, Bytes), Error>,
+    child: Result<Encoded, Error>,
     supervisor: Option<ActorCell>,
     timeout: Option<Duration>,
-    linked: bool,
     actor: PhantomData<fn(A)>,
 }
 
@@ -84,7 +85,7 @@ where
     pub(crate) fn new(pool: Pool, actor: A, arguments: A::Arguments) -> Self {
         let child = encode(&actor, &arguments);
         let actor = PhantomData;
-        Self(State::Described(Box::new(Request { pool, child, supervisor: None, timeout: None, linked: true, actor })))
+        Self(State::Described(Box::new(Request { pool, child, supervisor: None, timeout: None, actor })))
     }
 
     /// Makes this actor the child's supervisor, as `Actor::spawn_linked` would.
@@ -104,7 +105,11 @@ where
     ///
     /// With `false` it has the pool's `shutdown_timeout` to end by itself.
     pub fn link(mut self, linked: bool) -> Self {
-        self.set(|request| request.linked = linked);
+        self.set(|request| {
+            if let Ok(child) = &mut request.child {
+                child.linked = linked;
+            }
+        });
         self
     }
 
@@ -141,16 +146,26 @@ impl<A: Placeable> fmt::Debug for Place<A> {
     }
 }
 
-fn encode<A>(actor: &A, arguments: &A::Arguments) -> Result<(u32, Bytes), Error>
+/// A child as it is sent to a runner.
+#[derive(Clone, Debug)]
+pub(crate) struct Encoded {
+    pub(crate) actor: &'static str,
+    pub(crate) handler_len: u32,
+    /// The handler and the arguments.
+    pub(crate) body: Bytes,
+    pub(crate) linked: bool,
+}
+
+fn encode<A>(actor: &A, arguments: &A::Arguments) -> Result<Encoded, Error>
 where
     A: Placeable,
     A::Arguments: Serialize,
 {
     let mut body = actor.encode_handler()?;
-    let handler_len = body.len();
+    let handler_len = body.len() as u32;
     body.extend(codec::to_bytes(arguments)?);
     let body = codec::within_limit(body, || format!("the handler and arguments of {}", A::NAME))?;
-    Ok((handler_len as u32, body))
+    Ok(Encoded { actor: A::NAME, handler_len, body, linked: true })
 }
 
 async fn place<A>(request: Request<A>) -> Result<ActorRef<A::Msg>, Error>
@@ -158,37 +173,71 @@ where
     A: Placeable,
     A::Msg: Message,
 {
-    let Request { pool, child, supervisor, timeout, linked, actor: _ } = request;
-    let (handler_len, body) = child?;
+    let Request { pool, child, supervisor, timeout, actor: _ } = request;
+    let child = child?;
     let start = Instant::now();
-    let mut unplaced = loop {
+    loop {
         let wait = timeout.unwrap_or_else(|| pool.boot_timeout()).saturating_sub(start.elapsed());
         let slot = pool.checkout(Some(wait)).await?;
         let runner = Arc::clone(slot.runner());
-        match runner.place(slot, A::NAME, handler_len, body.clone(), linked) {
-            Ok(unplaced) => break unplaced,
-            Err(Error::RunnerLost { .. }) => pool.retire(runner.id),
-            Err(err) => return Err(err),
+        let supervisor = supervisor.clone().or_else(|| pool.cell()).ok_or_else(|| pool.closed_error())?;
+        let left = timeout.map_or_else(|| pool.timeout(), |timeout| timeout.saturating_sub(start.elapsed()));
+        let (guardian, starting) = Starting::begin::<A::Msg>(Charge { slot, child: child.clone() }, supervisor)?;
+        match tokio::time::timeout(left, starting.ended()).await {
+            Ok(Ok(())) => return Ok(guardian),
+            Ok(Err(NotPlaced::NotSent)) => pool.retire(runner.id),
+            Ok(Err(NotPlaced::Failed(err))) => return Err(err),
+            Err(_) => {
+                let after = timeout.unwrap_or(left);
+                let what = format!("the start of {}", A::NAME);
+                return Err(Error::Timeout { stage: Stage::Running, after, what });
+            }
         }
-    };
-    let left = timeout.map_or_else(|| pool.timeout(), |timeout| timeout.saturating_sub(start.elapsed()));
-    let pid = match tokio::time::timeout(left, unplaced.placed()).await {
-        Ok(placed) => placed?,
-        Err(_) => {
-            let after = timeout.unwrap_or(left);
-            return Err(Error::Timeout { stage: Stage::Running, after, what: format!("the start of {}", A::NAME) });
+    }
+}
+
+/// A guardian that is starting. Dropped, it leaves nothing behind.
+struct Starting(JoinHandle<Result<JoinHandle<()>, SpawnErr>>);
+
+/// Why a guardian did not start.
+#[derive(Debug, thiserror::Error)]
+enum NotPlaced {
+    #[error("the runner's link had closed before anything was sent")]
+    NotSent,
+    #[error("{0}")]
+    Failed(Error),
+}
+
+impl Starting {
+    /// Begins at once, on our runtime: a supervisor that blocks its threads does not keep a child's end from being
+    /// noted.
+    fn begin<M: Message>(charge: Charge, supervisor: ActorCell) -> Result<(ActorRef<M>, Self), Error> {
+        let _runtime = runtime::handle().enter();
+        let actor = charge.child.actor;
+        let begun = ActorRuntime::spawn_linked_instant(None, Guardian::<M>(PhantomData), charge, supervisor);
+        let (guardian, starting) =
+            begun.map_err(|err| Error::NotStarted { actor: actor.to_owned(), reason: err.to_string() })?;
+        Ok((guardian, Self(starting)))
+    }
+
+    async fn ended(mut self) -> Result<(), NotPlaced> {
+        let failed = |reason: String| {
+            NotPlaced::Failed(Error::NotStarted { actor: "the guardian of a placed child".to_owned(), reason })
+        };
+        match (&mut self.0).await.map_err(|err| failed(err.to_string()))? {
+            Ok(_) => Ok(()),
+            Err(SpawnErr::StartupFailed(reason)) => match reason.downcast::<NotPlaced>() {
+                Ok(reason) => Err(*reason),
+                Err(reason) => Err(failed(reason.to_string())),
+            },
+            Err(err) => Err(failed(err.to_string())),
         }
-    };
-    let supervisor = supervisor.or_else(|| pool.cell()).ok_or_else(|| pool.closed_error())?;
-    let arguments = Charge { unplaced, pid };
-    // On our runtime: a supervisor that blocks its threads does not keep a child's end from being noted.
-    let guardian =
-        runtime::spawn(Actor::spawn_linked(None, Guardian::<A::Msg>(PhantomData), arguments, supervisor)).await;
-    let failed = |reason: String| Error::NotStarted { actor: A::NAME.to_owned(), reason };
-    match guardian.map_err(|err| failed(err.to_string()))? {
-        Ok((guardian, _)) => Ok(guardian),
-        Err(SpawnErr::StartupFailed(reason)) => Err(failed(reason.to_string())),
-        Err(err) => Err(failed(err.to_string())),
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -197,15 +246,15 @@ where
 /// Stands for a placed child.
 struct Guardian<M>(PhantomData<fn(M)>);
 
-/// A child that waits for its guardian.
+/// A child that is to be placed.
 struct Charge {
-    unplaced: Unplaced,
-    pid: u64,
+    slot: Slot,
+    child: Encoded,
 }
 
 /// What a guardian has. Dropped, however the guardian ends, it takes the child with it.
 struct Guarded {
-    me: ActorId,
+    _gate: Gated,
     child: ChildHandle,
     ward: ActorRef<Ward>,
     exit: Arc<OnceLock<Exit>>,
@@ -218,13 +267,21 @@ impl<M: Message> Actor for Guardian<M> {
 
     async fn pre_start(&self, myself: ActorRef<M>, charge: Charge) -> Result<Guarded, ActorProcessingErr> {
         let me = myself.get_id();
+        route::expect::<M>();
+        // The child may tell its ref, which is this actor's, before it has started.
+        let gate = Gated { me, gate: route::add_guardian(&me) };
+        let runner = Arc::clone(charge.slot.runner());
+        let mut unplaced = runner.place(charge.slot, me.pid(), charge.child).map_err(|err| match err {
+            Error::RunnerLost { .. } => NotPlaced::NotSent,
+            err => NotPlaced::Failed(err),
+        })?;
+        let pid = unplaced.placed().await.map_err(NotPlaced::Failed)?;
         let exit = Arc::new(OnceLock::new());
         let (ward, _) = Actor::spawn_linked(None, WardActor(Arc::clone(&exit)), (), myself.get_cell()).await?;
-        let child = charge.unplaced.into_child().ok_or("the child has ended")?;
-        route::expect::<M>();
-        route::add_guardian(&me, child.link(), charge.pid);
+        let child = unplaced.into_child().ok_or("the child has ended")?;
+        gate.gate.open(child.link(), pid);
         child.guard(&ward);
-        Ok(Guarded { me, child, ward, exit })
+        Ok(Guarded { _gate: gate, child, ward, exit })
     }
 
     /// A stop is the child's to carry out, and the guardian has ended when that has.
@@ -257,10 +314,21 @@ impl<M: Message> Actor for Guardian<M> {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        route::remove(&self.me);
         if self.exit.get().is_none() {
             self.child.order(Order::Kill);
         }
+    }
+}
+
+/// Where messages for a child go. Dropped, they go nowhere.
+struct Gated {
+    me: ActorId,
+    gate: Arc<Gate>,
+}
+
+impl Drop for Gated {
+    fn drop(&mut self) {
+        route::remove(&self.me);
     }
 }
 
@@ -300,11 +368,19 @@ impl Actor for WardActor {
 
 // ---- on the runner: the child --------------------------------------------------------------------------------
 
+/// Who a placed child is.
+pub(crate) struct Identity {
+    /// Its runner's node name.
+    pub(crate) node: Arc<str>,
+    /// Whom it is known as elsewhere.
+    pub(crate) guardian: Address,
+}
+
 /// Starts a placed child from its encoded form.
 pub(crate) fn start<A>(
     handler: Bytes,
     arguments: Bytes,
-    node: Arc<str>,
+    identity: Identity,
     supervisor: ActorCell,
 ) -> BoxFuture<'static, Result<Result<ActorCell, SpawnErr>, Error>>
 where
@@ -316,7 +392,7 @@ where
         let handler = A::decode_handler(&handler)?;
         let arguments: A::Arguments = codec::from_bytes(&arguments)?;
         route::expect::<A::Msg>();
-        let placed = Placed { actor: handler, node };
+        let placed = Placed { actor: handler, identity, alias: OnceLock::new() };
         let spawned = Actor::spawn_linked(None, placed, arguments, supervisor).await;
         Ok(spawned.map(|(actor, _)| actor.get_cell()))
     })
@@ -325,7 +401,8 @@ where
 /// The user's actor, with its panics told from its errors.
 struct Placed<A> {
     actor: A,
-    node: Arc<str>,
+    identity: Identity,
+    alias: OnceLock<Alias>,
 }
 
 impl<A: Actor> Placed<A> {
@@ -333,7 +410,7 @@ impl<A: Actor> Placed<A> {
         &self,
         work: impl Future<Output = Result<T, ActorProcessingErr>> + Send,
     ) -> Result<T, ActorProcessingErr> {
-        let work = on_runner(Arc::clone(&self.node), work);
+        let work = on_runner(Arc::clone(&self.identity.node), work);
         let result = AssertUnwindSafe(work).catch_unwind().await;
         result.unwrap_or_else(|panic| Err(Box::new(ChildError::Panicked(panic_text(&*panic)))))
     }
@@ -349,6 +426,7 @@ impl<A: Actor> Actor for Placed<A> {
         myself: ActorRef<A::Msg>,
         arguments: A::Arguments,
     ) -> Result<A::State, ActorProcessingErr> {
+        let _ = self.alias.set(Alias::new(&myself.get_id(), self.identity.guardian.clone()));
         self.guarded(async { self.actor.pre_start(myself, arguments).await }).await
     }
 

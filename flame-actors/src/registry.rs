@@ -1,14 +1,14 @@
 //! Everything this executable can run on request: the tasks and placeable actors that the macros submitted.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use ractor::{ActorCell, SpawnErr};
 
 use crate::Error;
-use crate::place::{self, Placeable};
+use crate::place::{self, Identity, Placeable};
 use crate::task::Remote;
 
 /// One `#[remote]` function or `task!` block.
@@ -34,9 +34,9 @@ fn run<F: Remote>(args: Bytes) -> BoxFuture<'static, Result<Vec<u8>, Error>> {
     })
 }
 
-/// How to start a placed child: its handler, its arguments, the name of its runner, and its supervisor.
+/// How to start a placed child: its handler, its arguments, who it is, and its supervisor.
 pub(crate) type Start =
-    fn(Bytes, Bytes, Arc<str>, ActorCell) -> BoxFuture<'static, Result<Result<ActorCell, SpawnErr>, Error>>;
+    fn(Bytes, Bytes, Identity, ActorCell) -> BoxFuture<'static, Result<Result<ActorCell, SpawnErr>, Error>>;
 
 /// One `#[placeable]` actor.
 pub struct ActorEntry {

@@ -19,7 +19,7 @@ use self::boot::Hosted;
 use crate::error::{Cause, ChildError, Error};
 use crate::node::frame::{Exit, Frame, Order};
 use crate::node::link::{Link, Role};
-use crate::place::Ward;
+use crate::place::{Encoded, Ward};
 use crate::pool::Slot;
 
 /// One runner of a pool.
@@ -117,14 +117,7 @@ impl Runner {
     // ---- placed children ----
 
     /// Asks the runner to start an actor; `Unplaced` kills it unless a guardian takes over.
-    pub(crate) fn place(
-        self: &Arc<Self>,
-        slot: Slot,
-        actor: &str,
-        handler_len: u32,
-        body: Bytes,
-        linked: bool,
-    ) -> Result<Unplaced, Error> {
+    pub(crate) fn place(self: &Arc<Self>, slot: Slot, guardian: u64, child: Encoded) -> Result<Unplaced, Error> {
         let (tx, placed) = oneshot::channel();
         let id = {
             let mut under_way = self.work.under_way.lock();
@@ -134,7 +127,8 @@ impl Runner {
             under_way.placements.insert(id, placement);
             id
         };
-        let sent = self.link.send(Frame::Place { id, actor: actor.to_owned(), handler_len, linked }, body);
+        let Encoded { actor, handler_len, body, linked } = child;
+        let sent = self.link.send(Frame::Place { id, guardian, actor: actor.to_owned(), handler_len, linked }, body);
         if let Err(err) = sent {
             drop(self.work.under_way.lock().placements.remove(&id));
             return Err(err);

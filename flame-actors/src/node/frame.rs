@@ -61,9 +61,11 @@ pub(crate) enum Frame {
         id: u64,
     },
 
-    /// Start an actor. The body holds its handler, of this length, and its arguments.
+    /// Start an actor. The body holds its handler, of this length, and its arguments; `guardian` is the pid under which
+    /// it is known outside.
     Place {
         id: u64,
+        guardian: u64,
         actor: String,
         handler_len: u32,
         linked: bool,

@@ -141,6 +141,11 @@ impl Link {
         &self.peer
     }
 
+    /// Whether both ends are in this process.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        matches!(self.out, Outgoing::Memory(_))
+    }
+
     /// Queues a frame. An error says that the link is closed; nothing was sent then.
     pub(crate) fn send(&self, frame: Frame, body: Bytes) -> Result<(), Error> {
         if let Some(cause) = self.cause() {

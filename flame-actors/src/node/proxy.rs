@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, ActorRuntime};
 use tokio::sync::watch;
 
-use super::frame::{Exit, Frame, Order};
+use super::frame::{Exit, Frame, Hop, Order};
 use super::link::Link;
 use super::route::{self, Address, Route};
 use super::runtime;
@@ -22,7 +22,8 @@ use crate::message::Message;
 struct Proxy<M>(PhantomData<fn(M)>);
 
 struct ProxyState {
-    route: Route,
+    link: Arc<Link>,
+    to: Hop,
     address: Address,
     end: Arc<End>,
     pid: OnceLock<ActorId>,
@@ -46,11 +47,16 @@ pub(super) fn proxy<M: Message>(address: &Address) -> Result<ActorRef<M>, Error>
         return route::typed(known.cell.clone(), address);
     }
     let Some((link, to)) = route::towards(&address.node) else { return gone() };
-    let route = Route { link: Arc::clone(&link), to: to.clone(), pid: address.pid, address: Some(address.clone()) };
     let end = Arc::new(End::new(None));
-    let state =
-        ProxyState { route: route.clone(), address: address.clone(), end: Arc::clone(&end), pid: OnceLock::new() };
+    let state = ProxyState {
+        link: Arc::clone(&link),
+        to: to.clone(),
+        address: address.clone(),
+        end: Arc::clone(&end),
+        pid: OnceLock::new(),
+    };
     let actor = spawn_now(Proxy::<M>(PhantomData), state)?;
+    let route = Route::Actor { link: Arc::clone(&link), to: to.clone(), address: address.clone() };
     route::add(actor.get_id().pid(), route);
     proxies.insert(address.clone(), Known { cell: actor.get_cell(), link: Arc::clone(&link), end });
     drop(proxies);
@@ -90,9 +96,9 @@ impl<M: Message> Actor for Proxy<M> {
 
 impl ProxyState {
     fn order(&self, order: Order) {
-        let frame = Frame::Actor { to: self.route.to.clone(), pid: self.route.pid, order };
+        let frame = Frame::Actor { to: self.to.clone(), pid: self.address.pid, order };
         // On a closed link there is nobody to give orders to.
-        let _ = self.route.link.send(frame, Bytes::new());
+        let _ = self.link.send(frame, Bytes::new());
     }
 }
 

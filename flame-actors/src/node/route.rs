@@ -6,7 +6,6 @@
 use std::any::TypeId;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
@@ -18,10 +17,11 @@ use ractor::{ActorCell, ActorId, ActorRef};
 use serde::{Deserialize, Serialize};
 
 use super::frame::{Frame, Hop, Order};
+use super::gate::Gate;
 use super::link::Link;
 use super::{proxy, relay, watcher};
 use crate::codec;
-use crate::error::{Cause, Error, panic_text};
+use crate::error::{Cause, Error};
 use crate::message::{Ack, Encoded, Message, Permit, ReplyTo, permit};
 
 // ---- nodes ---------------------------------------------------------------------------------------------------
@@ -85,8 +85,11 @@ pub(crate) struct Address {
 /// The address under which an actor is reached from other nodes.
 pub(crate) fn address_of<M: Message>(actor: &ActorRef<M>) -> Result<Address, Error> {
     expect::<M>();
-    if let Some(address) = to(&actor.get_id()).and_then(|route| route.address.clone()) {
+    if let Some(Route::Actor { address, .. }) = to(&actor.get_id()) {
         return Ok(address);
+    }
+    if let Some(guardian) = CHILDREN.read().guardians.get(&actor.get_id().pid()) {
+        return Ok(guardian.clone());
     }
     let neighbours = NEIGHBOURS.get().ok_or(Error::NoNode)?;
     Ok(Address { node: Arc::clone(&neighbours.me), pid: actor.get_id().pid() })
@@ -95,8 +98,9 @@ pub(crate) fn address_of<M: Message>(actor: &ActorRef<M>) -> Result<Address, Err
 /// A local ref for an address.
 pub(crate) fn resolve<M: Message>(address: &Address) -> Result<ActorRef<M>, Error> {
     expect::<M>();
-    let actor: ActorRef<M> = if is_me(&address.node) {
-        match ractor::registry::where_is_pid(ActorId::Local(address.pid)) {
+    let child = CHILDREN.read().pids.get(address).copied();
+    let actor: ActorRef<M> = if is_me(&address.node) || child.is_some() {
+        match ractor::registry::where_is_pid(ActorId::Local(child.unwrap_or(address.pid))) {
             Some(cell) => typed(cell, address)?,
             None => proxy::gone()?,
         }
@@ -131,16 +135,61 @@ pub(super) fn typed<M: Message>(cell: ActorCell, address: &Address) -> Result<Ac
     Err(Error::Decode { what: std::any::type_name::<ActorRef<M>>().to_owned(), reason })
 }
 
+/// The actor of this pid at the other end of a link; in memory both ends are this node.
+pub(crate) fn address_on(link: &Link, pid: u64) -> Address {
+    match NEIGHBOURS.get() {
+        Some(neighbours) if link.is_in_memory() => Address { node: Arc::clone(&neighbours.me), pid },
+        _ => Address { node: Arc::clone(link.peer()), pid },
+    }
+}
+
+/// The children that were placed here. Elsewhere they are known by their guardians, which stay when they are placed anew.
+#[derive(Default)]
+struct Children {
+    guardians: HashMap<u64, Address>,
+    /// The other way round, for guardians of other nodes: here their child is itself.
+    pids: HashMap<Address, u64>,
+}
+
+static CHILDREN: LazyLock<RwLock<Children>> = LazyLock::new(RwLock::default);
+
+/// Lets a placed child be known by its guardian. Dropped, it is not any more.
+pub(crate) struct Alias {
+    child: u64,
+    guardian: Address,
+}
+
+impl Alias {
+    pub(crate) fn new(child: &ActorId, guardian: Address) -> Self {
+        let child = child.pid();
+        let mut children = CHILDREN.write();
+        children.guardians.insert(child, guardian.clone());
+        if !is_me(&guardian.node) {
+            children.pids.insert(guardian.clone(), child);
+        }
+        Self { child, guardian }
+    }
+}
+
+impl Drop for Alias {
+    fn drop(&mut self) {
+        let mut children = CHILDREN.write();
+        children.guardians.remove(&self.child);
+        if children.pids.get(&self.guardian) == Some(&self.child) {
+            children.pids.remove(&self.guardian);
+        }
+    }
+}
+
 // ---- routes --------------------------------------------------------------------------------------------------
 
 /// The way to an actor elsewhere, by the pid of the local actor that stands for it.
-#[derive(Clone, Debug)]
-pub(crate) struct Route {
-    pub(super) link: Arc<Link>,
-    pub(super) to: Hop,
-    pub(super) pid: u64,
-    /// What travels for the local actor; `None` for a guardian, whose own address does.
-    pub(super) address: Option<Address>,
+#[derive(Clone)]
+pub(crate) enum Route {
+    /// Of a proxy; its address is what travels.
+    Actor { link: Arc<Link>, to: Hop, address: Address },
+    /// Of a guardian, whose own address travels.
+    Child(Arc<Gate>),
 }
 
 static ROUTES: LazyLock<DashMap<u64, Route>> = LazyLock::new(DashMap::new);
@@ -155,9 +204,11 @@ pub(crate) fn to(pid: &ActorId) -> Option<Route> {
     ROUTES.get(&pid.pid()).map(|route| route.clone())
 }
 
-/// Sends what is meant for a guardian on to its child.
-pub(crate) fn add_guardian(guardian: &ActorId, link: &Arc<Link>, child: u64) {
-    add(guardian.pid(), Route { link: Arc::clone(link), to: None, pid: child, address: None });
+/// Has what is sent to a guardian go through this gate.
+pub(crate) fn add_guardian(guardian: &ActorId) -> Arc<Gate> {
+    let gate = Arc::new(Gate::default());
+    add(guardian.pid(), Route::Child(Arc::clone(&gate)));
+    gate
 }
 
 pub(super) fn add(pid: u64, route: Route) {
@@ -177,7 +228,12 @@ impl Route {
     pub(crate) fn forward(&self, encoded: Encoded, permit: Option<Permit>) -> Result<Bytes, Error> {
         let body = codec::within_limit(encoded.body, || "a message".to_owned())?;
         let Encoded { reply, timeout, .. } = encoded;
-        self.link.send_message(self.to.clone(), self.pid, timeout, reply, permit, body.clone())?;
+        match self {
+            Self::Actor { link, to, address } => {
+                link.send_message(to.clone(), address.pid, timeout, reply, permit, body.clone())?;
+            }
+            Self::Child(gate) => gate.pass(timeout, reply, permit, body.clone())?,
+        }
         Ok(body)
     }
 }
@@ -213,10 +269,7 @@ fn deliver<M: Message>(
     reply: Option<ReplyTo>,
     permit: Option<Permit>,
 ) -> Result<(), Error> {
-    let message = catch_unwind(AssertUnwindSafe(|| M::decode(body, reply))).unwrap_or_else(|panic| {
-        let what = std::any::type_name::<M>().to_owned();
-        Err(Error::Decode { what, reason: format!("its decoder panicked: {}", panic_text(&*panic)) })
-    })?;
+    let message = M::decode(body, reply)?;
     // Through the ref and not the cell: a message for a guardian or proxy of this node goes on from here.
     let sent = permit::with(permit, || ActorRef::<M>::from(cell.clone()).send_message(message));
     sent.map_err(|_| Error::NoActor(cell.get_id().to_string()))

@@ -19,7 +19,9 @@ use super::terminator::{Terminator, TerminatorMsg};
 use crate::error::{Cause, ChildError, Error, Stage, panic_text};
 use crate::node::frame::{Exit, Frame, Order};
 use crate::node::link::{Link, Role};
+use crate::node::route::{self, Address};
 use crate::node::runtime;
+use crate::place::Identity;
 use crate::task::on_runner;
 use crate::{codec, registry};
 
@@ -159,7 +161,15 @@ impl Agent {
 
     // ---- placed children ----
 
-    fn place(self: &Arc<Self>, id: u64, actor: String, handler_len: usize, mut body: Bytes, linked: bool) {
+    fn place(
+        self: &Arc<Self>,
+        id: u64,
+        guardian: Address,
+        actor: String,
+        handler_len: usize,
+        mut body: Bytes,
+        linked: bool,
+    ) {
         let Some(entry) = registry::actor(&actor) else {
             return self.send(Frame::Placed { id, outcome: Err(Error::UnknownTask(actor)) }, Bytes::new());
         };
@@ -175,7 +185,8 @@ impl Agent {
         self.work.lock().starting.insert(id, Doing { abort: None, linked });
         let doing = self.app.spawn(async move {
             let mut report = report;
-            let start = AssertUnwindSafe((entry.start)(handler, body, node, supervisor)).catch_unwind();
+            let start =
+                AssertUnwindSafe((entry.start)(handler, body, Identity { node, guardian }, supervisor)).catch_unwind();
             report.outcome = Some(match start.await {
                 Ok(Ok(Ok(cell))) => Ok(cell),
                 Ok(Ok(Err(err))) => Err(not_started(actor, &err)),
@@ -326,8 +337,9 @@ impl Role for Arc<Agent> {
                     abort.abort();
                 }
             }
-            Frame::Place { id, actor, handler_len, linked } => {
-                self.place(id, actor, handler_len as usize, body, linked);
+            Frame::Place { id, guardian, actor, handler_len, linked } => {
+                let guardian = route::address_on(link, guardian);
+                self.place(id, guardian, actor, handler_len as usize, body, linked);
             }
             Frame::Child { id, order } => self.order(id, order),
             Frame::Shutdown { grace_ms } => {
