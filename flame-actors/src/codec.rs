@@ -1,16 +1,22 @@
 //! MessagePack with named fields, and the limit on what may be sent at once.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Error;
+use crate::error::panic_text;
 
 /// The greatest encoded size of arguments, a result or a message: 16 MiB.
 ///
 /// More is refused before it is sent, with [`Error::TooLarge`]: a single large message delays everything behind it
-/// on the link.
+/// on the link. What arrives may be nested 128 levels deep.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Values that are nested deeper are refused: each level takes stack, and a thread has 2 MiB of it.
+const MAX_DEPTH: usize = 128;
 
 /// Encodes a value as MessagePack, structs as maps.
 ///
@@ -21,13 +27,22 @@ pub fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
         .map_err(|err| Error::Encode { what: std::any::type_name::<T>().to_owned(), reason: err.to_string() })
 }
 
-/// Decodes a value; never panics by itself, whatever the bytes are.
+/// Decodes a value; never panics, whatever the bytes are and whatever the type's own decoder does.
 ///
 /// # Errors
 /// [`Error::Decode`] with the type's name.
 pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    rmp_serde::from_slice(bytes)
-        .map_err(|err| Error::Decode { what: std::any::type_name::<T>().to_owned(), reason: err.to_string() })
+    let decode = || {
+        let mut decoder = rmp_serde::Deserializer::from_read_ref(bytes);
+        decoder.set_max_depth(MAX_DEPTH);
+        T::deserialize(&mut decoder)
+    };
+    let reason = match catch_unwind(AssertUnwindSafe(decode)) {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(err)) => err.to_string(),
+        Err(panic) => format!("its decoder panicked: {}", panic_text(&*panic)),
+    };
+    Err(Error::Decode { what: std::any::type_name::<T>().to_owned(), reason })
 }
 
 /// Checks the limit, naming what it is that would be sent.

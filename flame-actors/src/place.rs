@@ -182,13 +182,32 @@ where
     let supervisor = supervisor.or_else(|| pool.cell()).ok_or_else(|| pool.closed_error())?;
     let arguments = Charge { unplaced, pid };
     // On our runtime: a supervisor that blocks its threads does not keep a child's end from being noted.
-    let guardian =
-        runtime::spawn(Actor::spawn_linked(None, Guardian::<A::Msg>(PhantomData), arguments, supervisor)).await;
+    let guardian = runtime::spawn(async move {
+        let spawned = Actor::spawn_linked(None, Guardian::<A::Msg>(PhantomData), arguments, supervisor).await;
+        spawned.map(|(guardian, _)| Unclaimed(Some(guardian)))
+    });
     let failed = |reason: String| Error::NotStarted { actor: A::NAME.to_owned(), reason };
-    match guardian.map_err(|err| failed(err.to_string()))? {
-        Ok((guardian, _)) => Ok(guardian),
+    match guardian.await.map_err(|err| failed(err.to_string()))? {
+        Ok(guardian) => Ok(guardian.claim()),
         Err(SpawnErr::StartupFailed(reason)) => Err(failed(reason.to_string())),
         Err(err) => Err(failed(err.to_string())),
+    }
+}
+
+/// A guardian whose ref nobody has yet: when the placement is dropped now, it goes too, and the child with it.
+struct Unclaimed<M>(Option<ActorRef<M>>);
+
+impl<M> Unclaimed<M> {
+    fn claim(mut self) -> ActorRef<M> {
+        self.0.take().expect("it is claimed once")
+    }
+}
+
+impl<M> Drop for Unclaimed<M> {
+    fn drop(&mut self) {
+        if let Some(guardian) = self.0.take() {
+            guardian.kill();
+        }
     }
 }
 

@@ -186,8 +186,8 @@ impl<T> ViaNothing<T> for &Handler<T> {
     #[allow(unsafe_code)]
     fn decode(&self, _: &[u8]) -> Result<T, Error> {
         const { assert_zero_sized::<T>() }
-        // SAFETY: `T` has no bytes to initialise, as asserted, and a value of it was given to `place_child`; `zeroed`
-        // panics for a type that can have no value. Tested by `a_unit_handler_needs_no_serde`.
+        // SAFETY: `T` has no bytes to initialise, as asserted, and a value of it was given to `place_child`; for a
+        // type that can have no value `zeroed` aborts. Tested by `a_unit_handler_needs_no_serde`.
         Ok(unsafe { std::mem::zeroed() })
     }
 }

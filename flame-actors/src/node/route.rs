@@ -5,7 +5,6 @@
 
 use std::any::TypeId;
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
@@ -20,7 +19,7 @@ use super::frame::{Frame, Hop, Order};
 use super::link::Link;
 use super::{proxy, watcher};
 use crate::codec;
-use crate::error::{Cause, Error, panic_text};
+use crate::error::{Cause, Error};
 use crate::message::{Encoded, Message, ReplyTo};
 
 // ---- nodes ---------------------------------------------------------------------------------------------------
@@ -195,10 +194,7 @@ pub(crate) fn expect<M: Message>() {
 }
 
 fn deliver<M: Message>(cell: &ActorCell, body: &[u8], reply: Option<ReplyTo>) -> Result<(), Error> {
-    let message = catch_unwind(AssertUnwindSafe(|| M::decode(body, reply))).unwrap_or_else(|panic| {
-        let what = std::any::type_name::<M>().to_owned();
-        Err(Error::Decode { what, reason: format!("its decoder panicked: {}", panic_text(&*panic)) })
-    })?;
+    let message = M::decode(body, reply)?;
     // Through the ref and not the cell: a message for a guardian or proxy of this node goes on from here.
     ActorRef::<M>::from(cell.clone()).send_message(message).map_err(|_| Error::NoActor(cell.get_id().to_string()))
 }
