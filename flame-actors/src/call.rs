@@ -246,7 +246,7 @@ async fn send(
 ) -> Result<(Pending, Option<Duration>), Error> {
     loop {
         let wait = bounds.wait.map(|wait| wait.saturating_sub(start.elapsed()));
-        let slot = pool.checkout(wait).await.map_err(|err| with_bound(err, bounds.wait))?;
+        let slot = pool.checkout(wait).await.map_err(|err| err.with_bound(bounds.wait))?;
         let left = match bounds.both {
             Some(both) => Some(both.saturating_sub(start.elapsed())),
             None => bounds.run,
@@ -263,14 +263,6 @@ async fn send(
 
 fn ran_out(task: &str, after: Duration) -> Error {
     Error::Timeout { stage: Stage::Running, after, what: task.to_owned() }
-}
-
-/// The bound that the caller gave, not what was left of it.
-fn with_bound(err: Error, bound: Option<Duration>) -> Error {
-    match (err, bound) {
-        (Error::Timeout { stage, what, .. }, Some(after)) => Error::Timeout { stage, after, what },
-        (err, _) => err,
-    }
 }
 
 /// A task past its deadline is aborted; one that does not yield keeps its slot, and its runner has to go.

@@ -139,6 +139,41 @@ pub enum Error {
     NoActor(String),
 }
 
+impl Error {
+    /// Says the bound that the caller gave, not what was left of it.
+    pub(crate) fn with_bound(self, bound: Option<Duration>) -> Self {
+        match (self, bound) {
+            (Self::Timeout { stage, what, .. }, Some(after)) => Self::Timeout { stage, after, what },
+            (err, _) => err,
+        }
+    }
+
+    /// The texts that can be of any length.
+    pub(crate) fn texts(&mut self) -> Vec<&mut String> {
+        match self {
+            Self::Panicked(text)
+            | Self::Cancelled(text)
+            | Self::UnknownTask(text)
+            | Self::Join(text)
+            | Self::NotProvided(text)
+            | Self::NoActor(text) => vec![text],
+            Self::Encode { what, reason }
+            | Self::Decode { what, reason }
+            | Self::NotStarted { actor: what, reason }
+            | Self::Config { option: what, reason }
+            | Self::Backend { backend: what, reason }
+            | Self::Boot { pool: what, reason, .. }
+            | Self::BuildMismatch { parent: what, runner: reason } => vec![what, reason],
+            Self::Timeout { what, .. } | Self::TooLarge { what, .. } => vec![what],
+            Self::RunnerLost { .. }
+            | Self::PoolFull { .. }
+            | Self::PoolClosed { .. }
+            | Self::NoNode
+            | Self::NoReply => Vec::new(),
+        }
+    }
+}
+
 /// What was under way when the time ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]

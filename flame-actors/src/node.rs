@@ -66,6 +66,8 @@ struct Inner {
 struct AsRunner {
     parent: Parent,
     agent: Arc<Agent>,
+    /// Then it was booted as a process on its parent's computer, and what its work has started is there too.
+    has_lifeline: bool,
 }
 
 static NODE: OnceCell<Node> = OnceCell::const_new();
@@ -143,10 +145,13 @@ impl Node {
                     return Err(Error::Join("the session with the parent has ended".to_owned()));
                 }
             }
-            () = runner.agent.stopped() => return Ok(()),
+            () = runner.agent.stopped() => {}
         }
         runner.agent.ready();
         runner.agent.stopped().await;
+        if runner.agent.lost_its_parent() && runner.has_lifeline {
+            parent::end_process_group();
+        }
         Ok(())
     }
 
@@ -292,7 +297,8 @@ impl NodeBuilder {
 
         let session = Session::start(&name, Some(welcome.cookie.clone())).await?;
         let parent = invitation.parent();
-        let runner = AsRunner { parent, agent: Arc::clone(&agent) };
+        let has_lifeline = lifeline.is_some();
+        let runner = AsRunner { parent, agent: Arc::clone(&agent), has_lifeline };
         let node = self.into_node(name, build.clone(), OnceCell::new_with(Some(Arc::clone(&session))), Some(runner));
 
         link.start(stream);
@@ -308,6 +314,9 @@ impl NodeBuilder {
             if agent.lost_its_parent() {
                 tokio::time::sleep(EXIT_GRACE).await;
                 tracing::warn!("the parent is gone and this runner has not left main: exiting");
+                if has_lifeline {
+                    parent::end_process_group();
+                }
                 std::process::exit(1);
             }
         });

@@ -116,6 +116,36 @@ pub(crate) async fn cut(lifeline: OwnedFd) {
     while pipe.read(&mut byte).await.is_ok_and(|read| read > 0) {}
 }
 
+/// Ends what this process has started and left in its process group, if it leads one: its backend, which would do
+/// that, is gone with the parent.
+pub(crate) fn end_process_group() {
+    use rustix::process::{Pid, Signal, getpgrp, getpid, kill_process};
+    // `getpgid` would do, but for rustix' assertion that no process has group 0; kernel threads have.
+    let group = |pid: i32| -> Option<i32> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_whitespace();
+        let state = fields.next()?;
+        if state == "Z" { None } else { fields.nth(1)?.parse().ok() }
+    };
+    let me = getpid();
+    if getpgrp() != me {
+        return;
+    }
+    // Not by one signal to the group: it would end this process too, before it has left `main`.
+    for _ in 0..10 {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let mine = me.as_raw_nonzero().get();
+        let others: Vec<i32> = pids.filter(|pid| *pid != mine && group(*pid) == Some(mine)).collect();
+        if others.is_empty() {
+            return;
+        }
+        for pid in others.into_iter().filter_map(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
 impl Invitation {
     pub(crate) fn parent(&self) -> Parent {
         Parent { name: Arc::clone(&self.parent), address: self.address.clone(), pool: self.pool.clone() }

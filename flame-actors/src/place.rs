@@ -178,13 +178,13 @@ where
     let start = Instant::now();
     loop {
         let wait = timeout.unwrap_or_else(|| pool.boot_timeout()).saturating_sub(start.elapsed());
-        let slot = pool.checkout(Some(wait)).await?;
+        let slot = pool.checkout(Some(wait)).await.map_err(|err| err.with_bound(timeout))?;
         let runner = Arc::clone(slot.runner());
         let supervisor = supervisor.clone().or_else(|| pool.cell()).ok_or_else(|| pool.closed_error())?;
         let left = timeout.map_or_else(|| pool.timeout(), |timeout| timeout.saturating_sub(start.elapsed()));
-        let (guardian, starting) = Starting::begin::<A::Msg>(Charge { slot, child: child.clone() }, supervisor)?;
-        match tokio::time::timeout(left, starting.ended()).await {
-            Ok(Ok(())) => return Ok(guardian),
+        let starting = Starting::<A::Msg>::begin(Charge { slot, child: child.clone() }, supervisor)?;
+        match tokio::time::timeout(left, starting.claim()).await {
+            Ok(Ok(guardian)) => return Ok(guardian),
             Ok(Err(NotPlaced::NotSent)) => pool.retire(runner.id),
             Ok(Err(NotPlaced::Failed(err))) => return Err(err),
             Err(_) => {
@@ -196,8 +196,11 @@ where
     }
 }
 
-/// A guardian that is starting. Dropped, it leaves nothing behind.
-struct Starting(JoinHandle<Result<JoinHandle<()>, SpawnErr>>);
+/// A guardian that is starting. Dropped before it is claimed, it leaves nothing behind.
+struct Starting<M> {
+    guardian: Option<ActorRef<M>>,
+    started: JoinHandle<Result<JoinHandle<()>, SpawnErr>>,
+}
 
 /// Why a guardian did not start.
 #[derive(Debug, thiserror::Error)]
@@ -208,24 +211,24 @@ enum NotPlaced {
     Failed(Error),
 }
 
-impl Starting {
+impl<M: Message> Starting<M> {
     /// Begins at once, on our runtime: a supervisor that blocks its threads does not keep a child's end from being
     /// noted.
-    fn begin<M: Message>(charge: Charge, supervisor: ActorCell) -> Result<(ActorRef<M>, Self), Error> {
+    fn begin(charge: Charge, supervisor: ActorCell) -> Result<Self, Error> {
         let _runtime = runtime::handle().enter();
         let actor = charge.child.actor;
         let begun = ActorRuntime::spawn_linked_instant(None, Guardian::<M>(PhantomData), charge, supervisor);
-        let (guardian, starting) =
+        let (guardian, started) =
             begun.map_err(|err| Error::NotStarted { actor: actor.to_owned(), reason: err.to_string() })?;
-        Ok((guardian, Self(starting)))
+        Ok(Self { guardian: Some(guardian), started })
     }
 
-    async fn ended(mut self) -> Result<(), NotPlaced> {
+    async fn claim(mut self) -> Result<ActorRef<M>, NotPlaced> {
         let failed = |reason: String| {
             NotPlaced::Failed(Error::NotStarted { actor: "the guardian of a placed child".to_owned(), reason })
         };
-        match (&mut self.0).await.map_err(|err| failed(err.to_string()))? {
-            Ok(_) => Ok(()),
+        match (&mut self.started).await.map_err(|err| failed(err.to_string()))? {
+            Ok(_) => self.guardian.take().ok_or_else(|| failed("it was claimed before".to_owned())),
             Err(SpawnErr::StartupFailed(reason)) => match reason.downcast::<NotPlaced>() {
                 Ok(reason) => Err(*reason),
                 Err(reason) => Err(failed(reason.to_string())),
@@ -235,9 +238,12 @@ impl Starting {
     }
 }
 
-impl Drop for Starting {
+impl<M> Drop for Starting<M> {
     fn drop(&mut self) {
-        self.0.abort();
+        if let Some(guardian) = self.guardian.take() {
+            self.started.abort();
+            guardian.kill();
+        }
     }
 }
 

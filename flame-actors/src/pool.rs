@@ -9,6 +9,7 @@ mod queue;
 mod scale;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorRef};
 use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::actor::{PoolActor, PoolMsg};
 pub use self::config::PoolBuilder;
@@ -46,6 +47,8 @@ struct Inner {
     closed: AtomicBool,
     /// Told to boots that are under way when the pool closes.
     closing: watch::Sender<bool>,
+    /// Each boot holds a clone of the sender until nothing is left of it; `None` once the pool is closed.
+    boots: Mutex<Option<(mpsc::Sender<Infallible>, mpsc::Receiver<Infallible>)>>,
 }
 
 struct State {
@@ -150,6 +153,7 @@ impl Pool {
             actor: std::sync::OnceLock::new(),
             closed: AtomicBool::new(false),
             closing: watch::Sender::new(false),
+            boots: Mutex::new(Some(mpsc::channel(1))),
             config,
         }));
         node.add_pool(&pool)?;

@@ -171,7 +171,7 @@ impl Runner {
         let grace_ms = grace.as_millis() as u64;
         if self.link.send(Frame::Shutdown { grace_ms }, Bytes::new()).is_ok() {
             // The runner keeps to the grace itself; the second more is for its answer.
-            let _ = tokio::time::timeout(grace + Duration::from_secs(1), self.link.wait_closed()).await;
+            let _ = tokio::time::timeout(grace.saturating_add(Duration::from_secs(1)), self.link.wait_closed()).await;
         }
         self.link.close(Cause::Stopped);
         // The application on the runner may have things to do after `serve`.

@@ -1,6 +1,6 @@
-//! What the pages name is there: linked names in docs/how-it-works.md, and linked files in all of them.
+//! What the pages show is there: linked names in docs/how-it-works.md, linked files, and the lines of code in READMEs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -42,12 +42,17 @@ fn definitions(page: &str) -> impl Iterator<Item = (&str, &str)> {
     page.lines().filter_map(|line| line.strip_prefix('[')?.split_once("]: "))
 }
 
-/// Whether the last part of a path is defined in the source, and the parts before it are mentioned there.
+/// Whether the last part of a path is defined in the source, and the parts before it are, or are implemented there.
 fn is_there(source: &str, path: &str, module: &str) -> bool {
-    let parts: Vec<_> = path.split("::").filter(|part| *part != module).collect();
-    let Some((name, owners)) = parts.split_last() else { return true };
-    is_defined(source, name)
-        && owners.iter().all(|owner| is_defined(source, owner) || source.contains(&format!(" for {owner}")))
+    if path == module {
+        return true;
+    }
+    let path = path.strip_prefix(module).and_then(|rest| rest.strip_prefix("::")).unwrap_or(path);
+    let mut owners: Vec<_> = path.split("::").collect();
+    let name = owners.pop().unwrap_or_default();
+    let is_implemented =
+        |owner: &str| source.contains(&format!("impl {owner} {{")) || source.contains(&format!(" for {owner}"));
+    is_defined(source, name) && owners.iter().all(|owner| is_defined(source, owner) || is_implemented(owner))
 }
 
 fn is_defined(source: &str, name: &str) -> bool {
@@ -76,6 +81,22 @@ fn linked_files_are_there() {
             let there =
                 file.is_empty() || file.contains("://") || page.parent().is_some_and(|dir| dir.join(file).exists());
             assert!(there, "{}: {target} is not there", page.display());
+        }
+    }
+}
+
+#[test]
+fn code_in_the_readmes_is_code_that_is_compiled() {
+    let root = PathBuf::from(ROOT);
+    let example = read(root.join("flame-actors/src/lib.rs")).replace("//! ", "").replace("\n# ", "\n");
+    let compiled = example + &read(root.join("examples/quickstart/src/main.rs"));
+    let compiled: HashSet<_> = compiled.lines().map(str::trim).collect();
+    for readme in ["README.md", "flame-actors/README.md"] {
+        let text = read(root.join(readme));
+        let blocks: Vec<_> = text.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert!(!blocks.is_empty(), "{readme} shows no code");
+        for line in blocks.iter().flat_map(|block| block.lines()).map(str::trim) {
+            assert!(compiled.contains(line), "{readme}: neither lib.rs nor the quickstart has this line: {line}");
         }
     }
 }

@@ -122,6 +122,38 @@ pub(crate) enum Frame {
     },
 }
 
+/// So much of a text is kept when its frame's head would be too long.
+const CLIPPED_BYTES: usize = 16 * 1024;
+
+fn clip(text: &mut String) {
+    if text.len() > CLIPPED_BYTES {
+        text.truncate(text.floor_char_boundary(CLIPPED_BYTES));
+        text.push('…');
+    }
+}
+
+impl Frame {
+    /// The same with its texts cut to a length that a head can hold.
+    pub(crate) fn clipped(mut self) -> Self {
+        match &mut self {
+            Self::Ran { outcome: Err(err), .. }
+            | Self::Placed { outcome: Err(err), .. }
+            | Self::Reply { outcome: Err(err), .. } => err.texts().into_iter().for_each(clip),
+            Self::Exited { exit, .. } | Self::Down { exit, .. } => match exit {
+                Exit::Stopped(Some(text)) | Exit::Failed(ChildError::Failed(text) | ChildError::Panicked(text)) => {
+                    clip(text)
+                }
+                Exit::Stopped(None) | Exit::Failed(_) => {}
+            },
+            Self::Child { order: Order::Stop(Some(text)), .. } | Self::Actor { order: Order::Stop(Some(text)), .. } => {
+                clip(text);
+            }
+            _ => {}
+        }
+        self
+    }
+}
+
 /// More than this is no frame of ours: the greatest body with room for its head.
 const MAX_FRAME_BYTES: usize = MAX_MESSAGE_BYTES + 64 * 1024;
 

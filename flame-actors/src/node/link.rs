@@ -47,6 +47,8 @@ enum Outgoing {
 #[derive(Default)]
 struct WriteQueue {
     frames: Mutex<Vec<(Vec<u8>, Bytes)>>,
+    /// Heartbeats, which do not wait behind what is queued: a lease is not to end for much to say.
+    beats: Mutex<Vec<Vec<u8>>>,
     ready: Notify,
 }
 
@@ -153,12 +155,21 @@ impl Link {
         }
         match &self.out {
             Outgoing::Wire(queue) => {
-                let head = frame::encode_head(&frame);
+                let is_beat = matches!(frame, Frame::Ping(_) | Frame::Pong(_));
+                let mut head = frame::encode_head(&frame);
+                if !frame::fits(&head) {
+                    // Somebody waits for what it says, so it is said in fewer words.
+                    head = frame::encode_head(&frame.clipped());
+                }
                 if !frame::fits(&head) {
                     let limit = usize::from(u16::MAX);
                     return Err(Error::TooLarge { what: "a frame's head".to_owned(), size: head.len(), limit });
                 }
-                queue.frames.lock().push((head, body));
+                if is_beat {
+                    queue.beats.lock().push(head);
+                } else {
+                    queue.frames.lock().push((head, body));
+                }
                 queue.ready.notify_one();
                 Ok(())
             }
@@ -288,6 +299,14 @@ impl std::fmt::Debug for Link {
     }
 }
 
+impl WriteQueue {
+    fn put_beats(&self, buf: &mut BytesMut) {
+        for head in self.beats.lock().drain(..) {
+            frame::put(buf, &head, &[]);
+        }
+    }
+}
+
 async fn read_loop<S: AsyncRead>(link: Arc<Link>, mut read: ReadHalf<S>) {
     let mut buf = BytesMut::with_capacity(BATCH_BYTES);
     let mut closed = link.closed.subscribe();
@@ -318,7 +337,8 @@ async fn write_loop<S: AsyncWrite>(link: Arc<Link>, mut write: WriteHalf<S>) {
         // Looked at before the queue, so that what was queued before the close is still written.
         let closed = link.cause();
         let batch = std::mem::take(&mut *queue.frames.lock());
-        if batch.is_empty() {
+        queue.put_beats(&mut buf);
+        if batch.is_empty() && buf.is_empty() {
             if closed.is_some() {
                 let _ = tokio::time::timeout(Duration::from_secs(1), write.shutdown()).await;
                 return;
@@ -328,8 +348,11 @@ async fn write_loop<S: AsyncWrite>(link: Arc<Link>, mut write: WriteHalf<S>) {
         }
         for (head, body) in batch {
             frame::put(&mut buf, &head, &body);
-            if buf.len() >= BATCH_BYTES && write.write_all_buf(&mut buf).await.is_err() {
-                return link.close(Cause::ConnectionClosed);
+            if buf.len() >= BATCH_BYTES {
+                if write.write_all_buf(&mut buf).await.is_err() {
+                    return link.close(Cause::ConnectionClosed);
+                }
+                queue.put_beats(&mut buf);
             }
         }
         if write.write_all_buf(&mut buf).await.is_err() || write.flush().await.is_err() {

@@ -22,7 +22,6 @@ pub(super) struct PoolActor;
 pub(super) enum PoolMsg {
     /// Somebody waits, or a runner is missing.
     Grow,
-    Booted(u64, Result<Arc<Runner>, Error>),
     /// The runner's link is closed and its work has been told so.
     Lost(Arc<Runner>),
     /// Have it leave, with the grace of a shutdown.
@@ -57,7 +56,6 @@ impl Actor for PoolActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             PoolMsg::Grow => pool.grow(&myself),
-            PoolMsg::Booted(id, result) => pool.booted(&myself, id, result),
             PoolMsg::Lost(runner) => {
                 let mut state = pool.0.state.lock();
                 state.scale.remove(runner.id);
@@ -128,16 +126,17 @@ impl Pool {
                 return;
             }
         }
+        let Some(boots) = self.0.boots.lock().as_ref().map(|(boots, _)| boots.clone()) else { return };
         for _ in 0..wanted {
             let id = state.scale.boot();
             let name = format!("{}.{}-{}", self.0.node.name(), self.name(), node::unique());
             let config = &self.0.config;
             let boot =
                 Boot::new(self.0.node.clone(), self.name(), name.into(), config.shutdown_timeout, self.0.app.clone());
-            let booting = Runner::boot(id, Arc::clone(&config.backend), boot);
+            let booting = Runner::boot(id, Arc::clone(&config.backend), boot, boots.clone());
             let (bound, backend) = (config.boot_timeout, config.backend.name());
             let mut closing = self.0.closing.subscribe();
-            let (closed, myself) = (self.closed_error(), myself.clone());
+            let (closed, myself, pool, boots) = (self.closed_error(), myself.clone(), self.clone(), boots.clone());
             runtime::spawn(async move {
                 let result = tokio::select! {
                     result = tokio::time::timeout(bound, booting) => result.unwrap_or_else(|_| {
@@ -146,18 +145,22 @@ impl Pool {
                     }),
                     _ = closing.wait_for(|closing| *closing) => Err(closed),
                 };
-                // A pool that has ended has no use for it; its runner goes with the message.
-                if let Err(err) = myself.cast(PoolMsg::Booted(id, result))
-                    && let ractor::MessagingErr::SendErr(PoolMsg::Booted(_, Ok(runner))) = err
-                {
-                    runner.clear_away().await;
+                // Not by a message: one that is in the mailbox when the actor stops is lost, and the runner with it.
+                if let Some(unwanted) = pool.booted(&myself, id, result) {
+                    unwanted.clear_away().await;
                 }
+                drop(boots);
             });
         }
     }
 
-    fn booted(&self, myself: &ActorRef<PoolMsg>, id: u64, result: Result<Arc<Runner>, Error>) {
+    /// Gives back a runner that a pool which has ended has no use for.
+    fn booted(&self, myself: &ActorRef<PoolMsg>, id: u64, result: Result<Arc<Runner>, Error>) -> Option<Arc<Runner>> {
         let mut state = self.0.state.lock();
+        // `close` says so before it takes the lock, and then takes whatever was entered.
+        if self.is_closed() {
+            return result.ok();
+        }
         let now = Instant::now();
         match result {
             Ok(runner) => {
@@ -188,6 +191,7 @@ impl Pool {
         }
         drop(state);
         self.grow(myself);
+        None
     }
 
     /// Ends everything; returns when it has ended.
@@ -210,6 +214,12 @@ impl Pool {
         };
         let grace = self.shutdown_timeout();
         futures_util::future::join_all(runners.iter().map(|runner| runner.stop(grace))).await;
+        // Boots that were given up end with the destruction of what they have booted.
+        let boots = self.0.boots.lock().take();
+        if let Some((last, mut ended)) = boots {
+            drop(last);
+            ended.recv().await;
+        }
     }
 }
 

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::queue::Queue;
 
+/// Instead of never.
+const A_LONG_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// The bounds of a pool.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -156,7 +159,9 @@ impl<W> Scale<W> {
     /// When to look at [`shrink`](Self::shrink) again.
     pub(crate) fn next_look(&self, now: Instant) -> Instant {
         let longest_idle = self.idle.first().filter(|_| self.serving() > self.limits.min);
-        longest_idle.map_or(now, |(since, _)| *since) + self.limits.idle_shutdown_after
+        let from = longest_idle.map_or(now, |(since, _)| *since);
+        // "Never" is too far away for a clock.
+        from.checked_add(self.limits.idle_shutdown_after).unwrap_or_else(|| now + A_LONG_TIME)
     }
 
     /// Runners that take work.

@@ -60,6 +60,8 @@ struct Doing {
     /// `None` for the moment in which it is spawned.
     abort: Option<AbortHandle>,
     linked: bool,
+    /// It was told to end; a start that does not yield comes to life all the same, and ends then.
+    condemned: bool,
 }
 
 struct PlacedChild {
@@ -129,7 +131,7 @@ impl Agent {
         };
         let report = Report { agent: Arc::clone(self), id, outcome: None };
         // Entered before it can end, which is at once on a runtime that shuts down.
-        self.work.lock().tasks.insert(id, Doing { abort: None, linked });
+        self.work.lock().tasks.insert(id, Doing { abort: None, linked, condemned: false });
         let doing = self.app.spawn(on_runner(Arc::clone(&self.node), async move {
             let mut report = report;
             let run = AssertUnwindSafe((entry.run)(args)).catch_unwind();
@@ -182,7 +184,7 @@ impl Agent {
         let report = Start { agent: Arc::clone(self), id, linked, outcome: None };
         let supervisor = self.supervisor.get_cell();
         let node = Arc::clone(&self.node);
-        self.work.lock().starting.insert(id, Doing { abort: None, linked });
+        self.work.lock().starting.insert(id, Doing { abort: None, linked, condemned: false });
         let doing = self.app.spawn(async move {
             let mut report = report;
             let start =
@@ -201,7 +203,7 @@ impl Agent {
 
     fn placed(&self, id: u64, linked: bool, outcome: Result<ActorCell, Error>) {
         let mut work = self.work.lock();
-        work.starting.remove(&id);
+        let condemned = work.starting.remove(&id).is_some_and(|doing| doing.condemned);
         let early = match &outcome {
             Ok(cell) => {
                 let pid = cell.get_id().pid();
@@ -214,6 +216,9 @@ impl Agent {
             }
             Err(_) => None,
         };
+        if let (true, Ok(cell)) = (condemned, &outcome) {
+            cell.kill();
+        }
         // Under the lock: its end is reported after its start.
         self.send(Frame::Placed { id, outcome: outcome.map(|cell| cell.get_id().pid()) }, Bytes::new());
         if let Some(exit) = early {
@@ -244,9 +249,12 @@ impl Agent {
     }
 
     fn order(&self, id: u64, order: Order) {
-        let work = self.work.lock();
+        let mut work = self.work.lock();
         let child = work.children.get(&id).map(|child| child.cell.clone());
-        let starting = work.starting.get(&id).and_then(|doing| doing.abort.clone());
+        let starting = work.starting.get_mut(&id).and_then(|doing| {
+            doing.condemned = true;
+            doing.abort.clone()
+        });
         drop(work);
         match (child, starting, order) {
             (Some(cell), _, Order::Stop(reason)) => cell.stop(reason),

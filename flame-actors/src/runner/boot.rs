@@ -1,11 +1,12 @@
 //! From nothing to a runner that serves, and the instance that it lives in.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::agent::Agent;
 use super::{Runner, Work};
@@ -18,14 +19,22 @@ use crate::node::{route, runtime};
 /// How long the reason of a loss is looked for before callers are told what is known.
 const INSPECT_BOUND: Duration = Duration::from_millis(500);
 
+/// How long a runner that was refused has to say so.
+const REFUSED_GRACE: Duration = Duration::from_secs(2);
+
 impl Runner {
     /// Boots one runner and waits until it serves.
     ///
-    /// Whatever goes wrong, and when this future is dropped, the instance is destroyed.
-    pub(crate) async fn boot(id: u64, backend: Arc<dyn Backend>, boot: Boot) -> Result<Arc<Self>, Error> {
+    /// Whatever goes wrong, and when this future is dropped, the instance is destroyed; `hold` is dropped after that.
+    pub(crate) async fn boot(
+        id: u64,
+        backend: Arc<dyn Backend>,
+        boot: Boot,
+        hold: mpsc::Sender<Infallible>,
+    ) -> Result<Arc<Self>, Error> {
         let failed = |reason: String| Error::Backend { backend: backend.name().to_owned(), reason };
         let instance = backend.boot(&boot).await?;
-        let mut unfinished = Unfinished::new(Hosted { backend: Arc::clone(&backend), instance });
+        let mut unfinished = Unfinished::new(Hosted { backend: Arc::clone(&backend), instance }, hold);
         let work = Arc::new(Work { ready: watch::Sender::new(false), under_way: Mutex::default() });
         let node = Arc::clone(boot.runner_name());
         let link = match boot.joining() {
@@ -41,7 +50,14 @@ impl Runner {
                 let joined = tokio::select! {
                     // First, since a runner that was refused ends soon after.
                     biased;
-                    joined = expectation.joined() => joined?,
+                    joined = expectation.joined() => match joined {
+                        Ok(joined) => joined,
+                        Err(err) => {
+                            // It has been told why, and logs that before it ends.
+                            unfinished.grace = REFUSED_GRACE;
+                            return Err(err);
+                        }
+                    },
                     Some(cause) = unfinished.hosted().ended() => {
                         return Err(failed(format!("the instance ended before it joined: {cause}")));
                     }
@@ -118,12 +134,15 @@ impl Hosted {
 /// Destroys an instance whose boot was not finished.
 struct Unfinished {
     hosted: Option<Hosted>,
+    hold: mpsc::Sender<Infallible>,
+    /// What it has to end by itself.
+    grace: Duration,
     link: Option<Arc<Link>>,
 }
 
 impl Unfinished {
-    fn new(hosted: Hosted) -> Self {
-        Self { hosted: Some(hosted), link: None }
+    fn new(hosted: Hosted, hold: mpsc::Sender<Infallible>) -> Self {
+        Self { hosted: Some(hosted), hold, grace: Duration::ZERO, link: None }
     }
 
     fn hosted(&self) -> &Hosted {
@@ -141,6 +160,11 @@ impl Drop for Unfinished {
         if let Some(link) = &self.link {
             link.close(Cause::Stopped);
         }
-        runtime::spawn(async move { hosted.destroy().await });
+        let (grace, hold) = (self.grace, self.hold.clone());
+        runtime::spawn(async move {
+            let _ = tokio::time::timeout(grace, hosted.ended()).await;
+            hosted.destroy().await;
+            drop(hold);
+        });
     }
 }

@@ -1,0 +1,226 @@
+//! What a test executable does: serve as a runner, play a role, or run its trials.
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use flame_actors::{Error, FLAME_PARENT, Node, Pool};
+use flame_local::ProcessBackend;
+use futures_util::future::BoxFuture;
+use libtest_mimic::{Arguments, Trial};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::journal::Entry;
+use crate::process::{command_line, descendants, kill};
+
+/// Names the role that a process plays instead of running trials.
+pub(crate) const ROLE: &str = "FLAME_TEST_ROLE";
+/// How a runner misbehaves: `exit-3`, `exit-0`, `never-serve`, `other-build`.
+pub const BEHAVIOUR: &str = "FLAME_TEST_BEHAVIOUR";
+/// A runner waits this many milliseconds before it starts its node.
+pub const BEFORE_START: &str = "FLAME_TEST_BEFORE_START";
+/// A journal in which a runner notes `left` a while after it has served.
+pub const AFTER_SERVE: &str = "FLAME_TEST_AFTER_SERVE";
+
+/// A trial that takes longer is stuck.
+const LONGEST_TRIAL: Duration = Duration::from_secs(60);
+/// Trials mostly wait, so there are more at a time than cores.
+const TRIALS_AT_A_TIME: usize = 6;
+/// What the last runners have after the last trial, which has shut its pools down.
+const TIDY_UP: Duration = Duration::from_secs(5);
+
+/// What the tests' runners are provided with.
+#[derive(Debug)]
+pub struct Greeting(pub String);
+
+/// What a trial returns: nothing, or a result whose error fails it.
+pub trait Outcome {
+    /// The reason of a failure.
+    fn failure(self) -> Option<String>;
+}
+
+impl Outcome for () {
+    fn failure(self) -> Option<String> {
+        None
+    }
+}
+
+impl<E: std::fmt::Debug> Outcome for Result<(), E> {
+    fn failure(self) -> Option<String> {
+        self.err().map(|err| format!("{err:?}"))
+    }
+}
+
+/// A trial of this name, in the group that its module names.
+pub fn trial<F, R>(module: &str, name: &str, run: F) -> Trial
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Future<Output: Outcome>,
+{
+    let group = module.split_once("::").map_or(String::new(), |(_, group)| format!("{group}::"));
+    Trial::test(format!("{group}{name}"), move || {
+        let run = async { tokio::time::timeout(LONGEST_TRIAL, run()).await };
+        match runtime().block_on(run).map(Outcome::failure) {
+            Ok(None) => Ok(()),
+            Ok(Some(reason)) => Err(reason.into()),
+            Err(_) => Err(format!("it has not ended after {LONGEST_TRIAL:?}").into()),
+        }
+    })
+}
+
+/// The runtime of trials and roles.
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(two_threads)
+}
+
+/// Some trials block both threads, here or on a runner.
+fn two_threads() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("the system has two threads to give")
+}
+
+/// This process' node.
+pub fn node() -> Node {
+    Node::current().expect("the suite starts it before the trials")
+}
+
+type RoleFn = Box<dyn FnOnce() -> BoxFuture<'static, ()>>;
+
+/// One test executable.
+#[derive(Default)]
+#[must_use = "nothing is tested until run() is called"]
+pub struct Suite {
+    lease: Option<Duration>,
+    alone: bool,
+    roles: Vec<(&'static str, RoleFn)>,
+    trials: Vec<Trial>,
+}
+
+impl std::fmt::Debug for Suite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Suite").field("lease", &self.lease).field("trials", &self.trials.len()).finish_non_exhaustive()
+    }
+}
+
+impl Suite {
+    /// A suite without trials.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The lease of its nodes.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = Some(lease);
+        self
+    }
+
+    /// Runs one trial at a time, for trials that measure.
+    pub fn one_at_a_time(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
+    /// Adds a role that a trial can start as a process of its own.
+    pub fn role<F>(mut self, name: &'static str, play: fn() -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.roles.push((name, Box::new(move || Box::pin(play()))));
+        self
+    }
+
+    /// Adds trials.
+    pub fn trials(mut self, trials: Vec<Trial>) -> Self {
+        self.trials.extend(trials);
+        self
+    }
+
+    /// Does what this process is there for.
+    pub fn run(self) -> ExitCode {
+        let start = start(self.lease);
+        if std::env::var_os(FLAME_PARENT).is_some() {
+            // Dropped at the end, as `#[tokio::main]` does it.
+            return match two_threads().block_on(serve(start)) {
+                Ok(code) => code,
+                Err(err) => {
+                    eprintln!("runner: {err}");
+                    ExitCode::from(9)
+                }
+            };
+        }
+        if let Err(err) = runtime().block_on(start) {
+            eprintln!("no node: {err}");
+            return ExitCode::FAILURE;
+        }
+        if let Ok(name) = std::env::var(ROLE) {
+            let (_, play) = self.roles.into_iter().find(|(known, _)| *known == name).expect("the suite has this role");
+            runtime().block_on(play());
+            return ExitCode::SUCCESS;
+        }
+        run_trials(self.trials, if self.alone { 1 } else { TRIALS_AT_A_TIME })
+    }
+}
+
+fn run_trials(trials: Vec<Trial>, at_a_time: usize) -> ExitCode {
+    // Whatever is orphaned below this process is its own child then, and is found.
+    nix::sys::prctl::set_child_subreaper(true).expect("Linux 3.4");
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(at_a_time);
+    let is_list = arguments.list;
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if is_list {
+        return conclusion.exit_code();
+    }
+    let me = std::process::id();
+    let start = std::time::Instant::now();
+    while !descendants(me).is_empty() && start.elapsed() < TIDY_UP {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let left = descendants(me);
+    for pid in &left {
+        // Trials that failed have left pools behind, and with them processes: that is not counted twice.
+        if !conclusion.has_failed() {
+            eprintln!("process {pid} is alive after the last trial: {}", command_line(*pid));
+        }
+        kill(*pid);
+    }
+    if conclusion.has_failed() || left.is_empty() { conclusion.exit_code() } else { ExitCode::FAILURE }
+}
+
+async fn start(lease: Option<Duration>) -> Result<Node, Error> {
+    let mut node = Node::builder().name("tests");
+    if let Some(lease) = lease {
+        node = node.lease(lease);
+    }
+    match std::env::var(BEHAVIOUR).as_deref() {
+        Ok("other-build") if std::env::var_os(FLAME_PARENT).is_some() => node.build_id("other").start().await,
+        _ => node.start().await,
+    }
+}
+
+/// What a runner does.
+async fn serve(start: impl Future<Output = Result<Node, Error>>) -> Result<ExitCode, Error> {
+    let behaviour = std::env::var(BEHAVIOUR).unwrap_or_default();
+    match behaviour.as_str() {
+        "exit-3" => return Ok(ExitCode::from(3)),
+        "exit-0" => return Ok(ExitCode::SUCCESS),
+        _ => {}
+    }
+    if let Ok(pause) = std::env::var(BEFORE_START) {
+        tokio::time::sleep(Duration::from_millis(pause.parse().expect("milliseconds"))).await;
+    }
+    let node = start.await?;
+    node.provide(Greeting(format!("hello from {}", node.name())));
+    let _nested = Pool::builder("nested").max(2).backend(ProcessBackend::new()).start(&node).await?;
+    if behaviour == "never-serve" {
+        std::future::pending::<()>().await;
+    }
+    node.serve().await?;
+    if let Some(path) = std::env::var_os(AFTER_SERVE) {
+        let journal = Entry::at(path);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        journal.note("left");
+    }
+    Ok(ExitCode::SUCCESS)
+}
