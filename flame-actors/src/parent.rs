@@ -104,6 +104,9 @@ fn read_stdin() -> Result<Booted, Error> {
             return Err(Error::Join(format!("the invitation is over {MAX_INVITATION_BYTES} bytes")));
         }
     }
+    if line.is_empty() {
+        return Err(Error::Join("the parent has ended before it sent an invitation".to_owned()));
+    }
     let invitation = from_text(&String::from_utf8_lossy(&line))?;
     Ok(Booted { invitation, lifeline: Some(lifeline.into()) })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -94,8 +95,7 @@ impl ProcessBackend {
     }
 
     fn command(&self) -> Command {
-        // The file that runs here, even when another one has its name by now.
-        let mut command = std::process::Command::new("/proc/self/exe");
+        let mut command = std::process::Command::new(executable());
         if let Some(name) = std::env::args_os().next() {
             command.arg0(name);
         }
@@ -171,6 +171,16 @@ impl Backend for ProcessBackend {
         };
         Box::pin(async { Ok(state) })
     }
+}
+
+/// The file that runs here: by its name, which `ps` shows, unless another one has that by now.
+fn executable() -> PathBuf {
+    let running = PathBuf::from("/proc/self/exe");
+    let is_running = |path: &PathBuf| {
+        let (Ok(here), Ok(there)) = (std::fs::metadata(&running), std::fs::metadata(path)) else { return false };
+        (here.dev(), here.ino()) == (there.dev(), there.ino())
+    };
+    std::env::current_exe().ok().filter(is_running).unwrap_or(running)
 }
 
 /// Waits for the end of a runner, and ends what is left of its process group.

@@ -7,14 +7,14 @@ use std::env;
 use std::io::{ErrorKind, Seek};
 
 use anyhow::{Context, Result, anyhow, bail};
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use flame_actors::{ActorAddr, Message, Node, placeable, runner};
 use serde::{Deserialize, Serialize};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::ChildStdout;
 
 use crate::ffmpeg::{self, Decoded, Decoder, Input, Output};
-use crate::flame::{ActorAddr, node_name};
 use crate::mp4::{Layout, Sniffer};
 use crate::png::{self, Cutter};
 use crate::video::VideoMsg;
@@ -38,10 +38,10 @@ pub(crate) struct Open {
 }
 
 /// What a generator is told.
-#[cfg_attr(any(), derive(Message))]
+#[derive(Message)]
 pub(crate) enum GeneratorMsg {
     /// The next bytes of the file; answered when they are with ffmpeg, or in the spool.
-    Chunk(#[cfg_attr(any(), serde(with = "serde_bytes"))] Vec<u8>, RpcReplyPort<()>),
+    Chunk(#[serde(with = "serde_bytes")] Vec<u8>, RpcReplyPort<()>),
     /// That was all of it.
     Close,
 }
@@ -64,7 +64,7 @@ enum Stage {
     Ended(Decoded),
 }
 
-#[cfg_attr(any(), placeable)]
+#[placeable]
 impl Actor for ThumbnailGenerator {
     type Msg = GeneratorMsg;
     type State = State;
@@ -81,7 +81,7 @@ impl Actor for ThumbnailGenerator {
 
     async fn post_start(&self, _: ActorRef<GeneratorMsg>, state: &mut State) -> Result<(), ActorProcessingErr> {
         // Before the first byte is sent: a file with its index at the end would cross as a whole in vain.
-        let node = node_name();
+        let node = node_name()?;
         ffmpeg::check().await.with_context(|| format!("node {node}")).map_err(one_line)?;
         state.parent.cast(VideoMsg::Started { node, pid: std::process::id() })?;
         Ok(())
@@ -110,6 +110,12 @@ impl Actor for ThumbnailGenerator {
         }
         Ok(())
     }
+}
+
+/// The node that this runs on: a runner, or this process' own when the actor was started locally.
+fn node_name() -> Result<String> {
+    let here = || Node::current().map(|node| node.name().to_owned());
+    runner().map(|name| name.to_string()).or_else(here).context("this process is no node")
 }
 
 /// Of an error only the text reaches another node, so the causes go into it.
@@ -201,5 +207,5 @@ async fn send_images(mut from: ChildStdout, parent: ActorRef<VideoMsg>) -> Resul
 }
 
 fn spool() -> String {
-    format!("spool in {}", env::temp_dir().display())
+    format!("cannot spool in {}", env::temp_dir().display())
 }

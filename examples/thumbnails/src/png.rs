@@ -1,14 +1,15 @@
 //! Cuts PNG images out of a stream of them, by their chunk structure.
 
 use anyhow::{Result, bail};
+use flame_actors::MAX_MESSAGE_BYTES;
 
 const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1a\n";
 /// Length and type before a chunk's data, checksum after it.
 const HEADER: usize = 8;
 const CRC: usize = 4;
 
-/// The largest image that is taken, in bytes: more is a broken stream, or a picture that nobody calls a thumbnail.
-pub(crate) const LIMIT: usize = 64 * 1024 * 1024;
+/// The largest image that is taken, in bytes: a message carries it as a whole, and some bytes more around it.
+pub(crate) const LIMIT: usize = MAX_MESSAGE_BYTES - 1024;
 
 /// Collects bytes and gives back the images that are complete.
 pub(crate) struct Cutter {
@@ -66,7 +67,7 @@ impl Cutter {
             // Judged before its data arrives: a length of 2 GiB is not waited for.
             let end = self.at.saturating_add(HEADER + CRC).saturating_add(length);
             if end > self.limit {
-                bail!("a png image of at least {end} bytes, over the limit of {}", self.limit);
+                bail!("an image of {end} bytes or more, over the limit of {}: try a smaller --size", self.limit);
             }
             if end > self.bytes.len() {
                 return Ok(None);

@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use flame_actors::Message;
+use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use indicatif::ProgressBar;
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tokio::fs::{self, File};
 use tokio::io::AsyncReadExt;
 use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
-use crate::flame::Pool;
 use crate::generator::{GeneratorMsg, Open, ThumbnailGenerator};
+use crate::job::{Job, Summary};
 use crate::window::Window;
 
 /// Bytes of the file in one message.
@@ -22,67 +23,16 @@ const CHUNK: usize = 64 * 1024;
 /// How long a generator may take to end.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// One video and what is to become of it.
-pub(crate) struct Job {
-    pub(crate) video: PathBuf,
-    /// The directory for its thumbnails.
-    pub(crate) out: PathBuf,
-    pub(crate) every: f64,
-    pub(crate) width: Option<u32>,
-    /// Where the generator runs; in this process without one.
-    pub(crate) pool: Option<Pool>,
-    pub(crate) bar: ProgressBar,
-}
-
-/// What became of a video.
-pub(crate) struct Summary {
-    pub(crate) thumbnails: u64,
-    /// What ffmpeg complained about; empty as a rule.
-    pub(crate) complaint: String,
-    pub(crate) took: Duration,
-    /// The node that did the work, and its process id there.
-    pub(crate) node: String,
-    pub(crate) pid: u32,
-}
-
-/// A video that is being worked on.
-pub(crate) struct Running {
-    actor: ActorRef<VideoMsg>,
-    outcome: oneshot::Receiver<Result<Summary>>,
-    ended: JoinHandle<()>,
-}
-
-impl Running {
-    /// Starts to work on a video.
-    pub(crate) async fn start(job: Job) -> Result<Self> {
-        let (report, outcome) = oneshot::channel();
-        let (actor, ended) = Actor::spawn(None, VideoActor, (job, report)).await?;
-        Ok(Self { actor, outcome, ended })
-    }
-
-    /// Tells it to stop, which it does once its generator is gone; does not wait.
-    pub(crate) fn stop(&self) {
-        self.actor.stop(None);
-    }
-
-    /// Waits until the video is done, failed or stopped, and nothing of it is left running.
-    pub(crate) async fn outcome(&mut self) -> Result<Summary> {
-        // First its end: cancelled here, this can be called again.
-        (&mut self.ended).await.context("its actor panicked")?;
-        self.outcome.try_recv().unwrap_or_else(|_| Err(anyhow!("stopped before its end")))
-    }
-}
-
 /// Sends one video to a generator and writes the thumbnails.
 pub(crate) struct VideoActor;
 
 /// What a video's actor is told by its generator, and by the task that sends the file.
-#[cfg_attr(any(), derive(Message))]
+#[derive(Message)]
 pub(crate) enum VideoMsg {
     /// The generator runs there.
     Started { node: String, pid: u32 },
     /// The next thumbnail; answered when it is on the disk.
-    Image(#[cfg_attr(any(), serde(with = "serde_bytes"))] Vec<u8>, RpcReplyPort<()>),
+    Image(#[serde(with = "serde_bytes")] Vec<u8>, RpcReplyPort<()>),
     /// ffmpeg went on, but was not happy.
     Complaint(String),
     /// All thumbnails have been sent, so many.
@@ -120,9 +70,7 @@ impl Actor for VideoActor {
                 let _ = myself.cast(VideoMsg::NotSent(format!("{err:#}")));
             }
         });
-        let summary =
-            Summary { thumbnails: 0, complaint: String::new(), took: Duration::ZERO, node: String::new(), pid: 0 };
-        Ok(State { out, bar, begun: Instant::now(), summary, report: Some(report), sending })
+        Ok(State { out, bar, begun: Instant::now(), summary: Summary::default(), report: Some(report), sending })
     }
 
     async fn handle(
@@ -133,7 +81,11 @@ impl Actor for VideoActor {
     ) -> Result<(), ActorProcessingErr> {
         match state.handle(message).await {
             Ok(false) => {}
-            Ok(true) => state.settle(&myself, Ok(())),
+            Ok(true) => {
+                state.settle(&myself, Ok(()));
+                // It has nothing left to do, and ends as soon as it is told to.
+                myself.stop_children_and_wait(None, Some(GRACE)).await;
+            }
             Err(err) => state.settle(&myself, Err(err)),
         }
         Ok(())
@@ -160,7 +112,7 @@ impl Actor for VideoActor {
     async fn post_stop(&self, myself: ActorRef<VideoMsg>, state: &mut State) -> Result<(), ActorProcessingErr> {
         state.sending.shutdown().await;
         for generator in myself.get_children() {
-            // Not stopped, which would wait for what it is doing. It has an end only when it has said so, and needs none.
+            // It has not finished: a stop would wait for what it is doing, which may be an ffmpeg that hangs.
             let _ = generator.kill_and_wait(Some(GRACE)).await;
         }
         state.bar.finish_and_clear();
@@ -187,20 +139,17 @@ impl State {
             VideoMsg::Done(count) => bail!("{} of {count} thumbnails arrived", self.summary.thumbnails),
             VideoMsg::NotSent(reason) => bail!(reason),
         }
-        let Summary { thumbnails, node, pid, .. } = &self.summary;
-        self.bar.set_message(format!("{thumbnails} thumbnails, node {node}, process {pid}"));
+        let Summary { thumbnails, pid, node, .. } = &self.summary;
+        // The last part of the path tells it from its siblings.
+        let node = node.rsplit('.').next().unwrap_or_default();
+        self.bar.set_message(format!("{thumbnails} by {node} (process {pid})"));
         Ok(false)
     }
 
     /// Reports the end, the first one only, and stops.
     fn settle(&mut self, myself: &ActorRef<VideoMsg>, end: Result<()>) {
         if let Some(report) = self.report.take() {
-            let summary = Summary {
-                took: self.begun.elapsed(),
-                complaint: std::mem::take(&mut self.summary.complaint),
-                node: std::mem::take(&mut self.summary.node),
-                ..self.summary
-            };
+            let summary = Summary { took: self.begun.elapsed(), ..std::mem::take(&mut self.summary) };
             // Nobody waits for it after Ctrl-C.
             let _ = report.send(end.map(|()| summary));
         }

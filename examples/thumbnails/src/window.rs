@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use anyhow::{Context, Result};
-use ractor::RpcReplyPort;
+use flame_actors::ractor::RpcReplyPort;
 use tokio::sync::oneshot;
 
 /// Messages with a payload that are under way at once, in either direction.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
@@ -18,6 +18,9 @@ use crate::Error;
 
 /// So many connections may be in their handshake at once; further ones wait in the kernel's queue.
 const MAX_HANDSHAKES: usize = 512;
+
+/// So long after its link a runner may open its session.
+const SESSION_DEADLINE: Duration = Duration::from_secs(60);
 
 /// A runner that has joined: its connection, ready to become a link.
 pub(crate) struct Joined {
@@ -40,11 +43,19 @@ struct Expected {
     node: Arc<str>,
     certificate: Vec<u8>,
     purpose: Wanted,
+    since: Instant,
 }
 
 enum Wanted {
     Link { joined: oneshot::Sender<Result<Joined, Error>>, shutdown_timeout: Duration },
     Session,
+}
+
+impl Expected {
+    /// A link is expected until its boot times out, a session right after its link.
+    fn is_stale(&self) -> bool {
+        matches!(self.purpose, Wanted::Session) && self.since.elapsed() > SESSION_DEADLINE
+    }
 }
 
 /// A runner that was invited and has not joined yet. Dropped, its token is void.
@@ -114,8 +125,12 @@ impl Listener {
             node: Arc::clone(node),
             certificate: identity.certificate().to_vec(),
             purpose: Wanted::Link { joined: tx, shutdown_timeout },
+            since: Instant::now(),
         };
-        self.expected.lock().insert(token.clone(), expected);
+        let mut book = self.expected.lock();
+        book.retain(|_, expected| !expected.is_stale());
+        book.insert(token.clone(), expected);
+        drop(book);
         let invitation = Invitation {
             address: self.advertised.clone(),
             parent: Arc::clone(parent),
@@ -152,7 +167,8 @@ impl Listener {
                     lease: self.lease,
                     shutdown_timeout,
                 };
-                let expected = Expected { node: Arc::clone(&hello.node), certificate, purpose: Wanted::Session };
+                let (node, since) = (Arc::clone(&hello.node), Instant::now());
+                let expected = Expected { node, certificate, purpose: Wanted::Session, since };
                 self.expected.lock().insert(welcome.session_token.clone(), expected);
                 join::say(&mut stream, &Ok::<_, Error>(welcome)).await?;
                 joined

@@ -17,6 +17,9 @@ use crate::runner::Runner;
 const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(10);
 
+/// With `idle_shutdown_after` 0 it is looked for idle runners this often.
+const SHORTEST_LOOK: Duration = Duration::from_millis(10);
+
 pub(super) struct PoolActor;
 
 pub(super) enum PoolMsg {
@@ -79,7 +82,7 @@ impl Actor for PoolActor {
                     tracing::debug!(pool = pool.name(), runner = %runner.node(), "idle, and sent away");
                     let _ = myself.cast(PoolMsg::Dismiss(runner));
                 }
-                myself.send_after(next.saturating_duration_since(now), || PoolMsg::Shrink);
+                myself.send_after(next.saturating_duration_since(now).max(SHORTEST_LOOK), || PoolMsg::Shrink);
             }
             PoolMsg::Shutdown(done) => {
                 pool.close().await;

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::supervisor::{Supervisor, SupervisorMsg};
+use super::supervisor::{Ended, Supervisor, SupervisorMsg};
 use super::terminator::{Terminator, TerminatorMsg};
 use crate::error::{Cause, ChildError, Error, Stage, panic_text};
 use crate::node::frame::{Exit, Frame, Order};
@@ -226,6 +226,11 @@ impl Agent {
         }
         drop(work);
         self.work_ended();
+    }
+
+    /// On the application's runtime: its actors' states are dropped there, which may take their time.
+    pub(super) fn bury(&self, ended: Ended) {
+        self.app.spawn(async move { drop(ended) });
     }
 
     pub(super) fn child_ended(&self, pid: u64, exit: Exit) {

@@ -2,12 +2,16 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use crate::clip::{Kind, STREAMABLE, clip};
 
 /// Marks the processes of one bench: environments are inherited, also by runners and their ffmpeg.
 const MARK: &str = "THUMBNAILS_TEST_BENCH";
@@ -65,21 +69,46 @@ impl Bench {
         command
     }
 
+    /// A run that has got three quarters of a clip and waits for more from the pipe.
+    pub(crate) fn half_way(&self, backend: &str, kind: Kind) -> (Child, fs::File) {
+        let bytes = fs::read(clip(kind)).expect("the clip");
+        let fifo = self.fifo();
+        // A group of its own, as a shell would make it.
+        let child = self.command(backend, &[&fifo]).process_group(0).spawn().expect("the binary starts");
+        let pipe = feed(&fifo, &bytes[..bytes.len() * 3 / 4]);
+        if STREAMABLE.contains(&kind) {
+            wait(&format!("a thumbnail of {kind:?}"), || self.out().join("thumb-0001.png").exists());
+        }
+        (child, pipe)
+    }
+
+    /// Puts a script in the place of ffmpeg: what it does once it is asked for more than its version.
+    pub(crate) fn fake_ffmpeg(&self, command: &mut Command, script: &str) {
+        let path = self.dir.path().join("ffmpeg");
+        let script = format!("#!/bin/sh\ncase \"$*\" in *-version*) ;; *) {script} ;; esac\n");
+        fs::write(&path, script).expect("the script is written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("the script can be run");
+        let path = std::env::var("PATH").expect("PATH is set");
+        command.env("PATH", format!("{}:{path}", self.dir.path().display()));
+    }
+
     /// Runs to the end and sees to it that nothing is left.
     pub(crate) fn run(&self, command: &mut Command) -> Ended {
         self.ended(command.spawn().expect("the binary starts"))
     }
 
     /// Waits for the end and sees to it that nothing is left.
-    pub(crate) fn ended(&self, child: Child) -> Ended {
-        let output = child.wait_with_output().expect("an exit status");
+    pub(crate) fn ended(&self, mut child: Child) -> Ended {
+        wait("it ends", || child.try_wait().expect("an exit status").is_some());
+        // Before its output is read, which whoever is left would hold open.
         wait("all processes are gone", || self.processes().is_empty());
+        let output = child.wait_with_output().expect("an exit status");
         let spool: Vec<_> = fs::read_dir(self.dir.path().join("tmp")).expect("the directory for spools").collect();
         assert!(spool.is_empty(), "left behind: {spool:?}");
         Ended::from(output)
     }
 
-    /// The processes that were started from here, with their names.
+    /// The processes that were started from here, with the names of their programs.
     pub(crate) fn processes(&self) -> Vec<(u32, String)> {
         let marked = |pid: &u32| {
             // Of a process that has ended, and was not waited for yet, it is empty.
@@ -88,16 +117,24 @@ impl Bench {
         };
         let entries = fs::read_dir("/proc").expect("this test needs /proc");
         let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(marked);
-        pids.filter_map(|pid| Some((pid, fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned())))
-            .collect()
+        // Not `comm`, which is `exe` for a runner: it was started by that name from /proc.
+        let name = |pid| Some(fs::read_link(format!("/proc/{pid}/exe")).ok()?.file_name()?.to_str()?.to_owned());
+        pids.filter_map(|pid| Some((pid, name(pid)?))).collect()
     }
 
     /// Kills the process of this name that is not `but`.
     pub(crate) fn kill(&self, name: &str, but: u32) {
         let processes = self.processes();
-        let found = processes.iter().find(|(pid, comm)| comm == name && *pid != but);
+        let found = processes.iter().find(|(pid, program)| program == name && *pid != but);
         let (pid, _) = found.unwrap_or_else(|| panic!("no {name} among {processes:?}"));
         signal("KILL", &pid.to_string());
+    }
+}
+
+impl Drop for Bench {
+    /// A test that failed leaves nothing behind either.
+    fn drop(&mut self) {
+        self.processes().iter().for_each(|(pid, _)| signal("KILL", &pid.to_string()));
     }
 }
 
@@ -142,6 +179,12 @@ impl Ended {
     /// It succeeded and had nothing to complain about.
     pub(crate) fn went_well(&self) {
         assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{self:?}");
+    }
+
+    /// The processes that did the work, as the lines of output tell.
+    pub(crate) fn workers(&self) -> Vec<u32> {
+        let after = |line: &str| line.split_once(" by process ")?.1.split_once(',')?.0.parse().ok();
+        self.stdout.lines().map(|line| after(line).unwrap_or_else(|| panic!("{line}"))).collect()
     }
 
     /// It failed with a message that holds all of these.

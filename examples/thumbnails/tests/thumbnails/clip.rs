@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 /// Ways to write a clip: its name, and what ffmpeg needs for it beside its name.
 pub(crate) type Kind = (&'static str, &'static [&'static str]);
@@ -18,24 +19,36 @@ pub(crate) const STREAMABLE: [Kind; 4] = [
 /// With their index at the end.
 pub(crate) const SPOOLED: [Kind; 2] = [("end.mp4", &[]), ("end.mov", &[])];
 
-/// Writes ten seconds of a moving picture, about 2 MB of it.
-pub(crate) fn clip(dir: &Path, (name, args): Kind) -> PathBuf {
-    let picture = "testsrc2=size=320x240:rate=25:duration=10,noise=alls=40:allf=t";
-    let mut all = vec!["-f", "lavfi", "-i", picture, "-c:v", "libx264", "-preset", "ultrafast", "-g", "25"];
+/// Ten seconds of a moving picture, about 3 MB of it: more than is under way anywhere at once.
+pub(crate) fn clip((name, args): Kind) -> PathBuf {
+    let picture = "testsrc2=size=320x240:rate=5:duration=10,noise=alls=40:allf=t";
+    let mut all = vec!["-f", "lavfi", "-i", picture, "-c:v", "libx264", "-preset", "ultrafast", "-g", "5"];
     all.extend(["-pix_fmt", "yuv420p"]);
     all.extend(args);
-    made(dir, name, &all)
+    made(name, &all)
 }
 
 /// Writes a clip without compression, of about 150 MB.
 pub(crate) fn large_clip(dir: &Path, name: &str) -> PathBuf {
     let args = ["-f", "lavfi", "-i", "testsrc2=size=640x480:rate=25:duration=10", "-c:v", "rawvideo"];
-    made(dir, name, &[&args[..], &["-pix_fmt", "uyvy422"]].concat())
+    let path = dir.join(name);
+    ffmpeg(&[&args[..], &["-pix_fmt", "uyvy422"]].concat(), &path);
+    path
 }
 
-fn made(dir: &Path, name: &str, args: &[&str]) -> PathBuf {
-    let path = dir.join(name);
-    ffmpeg(args, &path);
+/// The clip of this name, which is made once per run.
+fn made(name: &str, args: &[&str]) -> PathBuf {
+    static MADE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    let clips = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let path = clips.join(name);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if !made.contains(&path) {
+        // Made elsewhere, for another run may be reading the one that is there.
+        let dir = tempfile::tempdir_in(clips).expect("a temporary directory");
+        ffmpeg(args, &dir.path().join(name));
+        fs::rename(dir.path().join(name), &path).expect("the clip is put in its place");
+        made.push(path.clone());
+    }
     path
 }
 

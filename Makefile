@@ -1,0 +1,74 @@
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt clippy docs deny picture need-cargo need-cc need-ffmpeg need-rustfmt need-clippy
+
+DEMO := target/demo
+CLIP := $(DEMO)/clip.mkv
+THUMBNAILS := $(DEMO)/thumbnails
+# A video of yours instead of the clip: make demo VIDEO=holiday.mp4
+VIDEO ?= $(CLIP)
+export VIDEO
+
+help: ## Lists the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+demo: need-cargo need-cc need-ffmpeg ## Makes thumbnails of a video on a runner, with examples/thumbnails; VIDEO=... for one of yours
+	@rm -rf $(THUMBNAILS) && mkdir -p $(DEMO)
+	@cargo build --locked -p thumbnails
+	@if [[ "$$VIDEO" == $(CLIP) && ! -s $(CLIP) ]]; then \
+		echo "making a clip of a minute: $(CLIP)"; \
+		ffmpeg -nostdin -loglevel error -y -f lavfi -i testsrc2=duration=60:size=1280x720:rate=25 -c:v mpeg4 -q:v 5 $(CLIP); \
+	fi
+	cargo run --locked --quiet -p thumbnails -- "$$VIDEO" --every 2 --size 320 --out $(THUMBNAILS)
+	@cd $(THUMBNAILS) && times=($$(stat -c %.3Y -- *.png | sort -n)) && \
+		echo "the first was there $$(awk "BEGIN { print $${times[-1]} - $${times[0]} }") s before the last; they are in $$PWD"
+
+test: need-cargo need-cc need-ffmpeg fmt clippy docs deny ## Runs all checks and all tests
+	cargo test --locked --workspace --no-fail-fast
+
+check: need-cargo need-cc fmt clippy ## Runs the quick checks: format, lints, unit tests
+	cargo test --locked --workspace --lib --bins
+
+fmt: need-rustfmt ## Checks the format
+	cargo fmt --all --check
+
+clippy: need-clippy ## Runs the lints on everything
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+docs: ## Builds the documentation of all crates
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --workspace
+
+deny: ## Checks dependencies against deny.toml as far as that works offline, if cargo-deny is installed
+	@if cargo deny --version >/dev/null 2>&1; then \
+		cargo deny --locked --offline check bans licenses sources; \
+	else \
+		echo "cargo-deny is not installed: the tests check the licences, nothing checks advisories"; \
+	fi
+
+picture: ## Draws docs/quickstart.svg anew
+	docs/picture.sh
+
+# $(call need,command,packages): installs what is missing as root, and says how to otherwise.
+define need
+@if ! command -v $(1) >/dev/null; then \
+	if [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2); \
+	else \
+		echo "$(1) is missing; install it with: sudo apt-get update && sudo apt-get install -y $(2)" >&2; exit 1; \
+	fi; \
+fi
+endef
+
+need-cargo:
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust" >&2; exit 1; }
+
+need-cc:
+	$(call need,cc,gcc libc6-dev)
+
+need-ffmpeg:
+	$(call need,ffmpeg,ffmpeg)
+
+need-rustfmt need-clippy: need-%:
+	@cargo $(subst rustfmt,fmt,$*) --version >/dev/null 2>&1 || { echo "$* is missing; install it with: rustup component add $*" >&2; exit 1; }
