@@ -3,6 +3,7 @@
 //! The lints are those of a strict user: what is generated has to be free of their warnings.
 #![warn(clippy::pedantic, clippy::nursery, unused_qualifications)]
 #![allow(clippy::redundant_pub_crate, reason = "rustc's `unreachable_pub` wants the opposite")]
+#![allow(clippy::significant_drop_tightening, reason = "a test's pool lives as long as the test")]
 
 mod attributes;
 mod blocks;
