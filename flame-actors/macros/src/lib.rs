@@ -27,7 +27,7 @@ use proc_macro::TokenStream;
 /// The body stays as it was. Calling the function returns a `Task<R>` instead of a future: awaited, it runs here; given
 /// to `Pool::call` or `Pool::cast`, it runs on a runner.
 ///
-/// ```ignore
+/// ```text
 /// #[remote]
 /// async fn resize(image: Image, (width, height): (u32, u32)) -> Result<Image, ImageError> { /* … */ }
 ///
@@ -54,7 +54,7 @@ pub fn remote(options: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Describes a block as a task, with the variables that it takes along.
 ///
-/// ```ignore
+/// ```text
 /// let frames = pool.call(task!([video: Video] -> usize { video.frames().await })).await?;
 /// let total = pool.call(task!([mut sum: u64 = start, numbers: Vec<u64>] -> u64 {
 ///     for n in numbers { sum += n; }
@@ -78,7 +78,7 @@ pub fn task(input: TokenStream) -> TokenStream {
 
 /// Makes an actor one that a pool can start on a runner.
 ///
-/// ```ignore
+/// ```text
 /// struct Generator;
 ///
 /// #[placeable]
@@ -111,7 +111,7 @@ pub fn placeable(options: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Makes an enum or struct a message that reaches actors on other nodes.
 ///
-/// ```ignore
+/// ```text
 /// #[derive(Message)]
 /// enum GeneratorMsg {
 ///     Chunk(#[serde(with = "serde_bytes")] Vec<u8>),
@@ -154,7 +154,7 @@ pub fn derive_message(item: TokenStream) -> TokenStream {
 
 /// Makes a type a message that never leaves its process.
 ///
-/// ```ignore
+/// ```text
 /// #[derive(LocalMessage)]
 /// enum UploadMsg { Body(hyper::body::Incoming), Done }
 /// ```

@@ -5,11 +5,11 @@
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, ActorRuntime};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorRuntime, ActorStatus};
 use tokio::sync::watch;
 
 use super::frame::{Exit, Frame, Hop, Order};
@@ -26,7 +26,7 @@ struct ProxyState {
     to: Hop,
     address: Address,
     end: Arc<End>,
-    pid: OnceLock<ActorId>,
+    started: bool,
 }
 
 /// How the actor behind a proxy ended, once that is known.
@@ -53,7 +53,7 @@ pub(super) fn proxy<M: Message>(address: &Address) -> Result<ActorRef<M>, Error>
         to: to.clone(),
         address: address.clone(),
         end: Arc::clone(&end),
-        pid: OnceLock::new(),
+        started: false,
     };
     let actor = spawn_now(Proxy::<M>(PhantomData), state)?;
     let route = Route::Actor { link: Arc::clone(&link), to: to.clone(), address: address.clone() };
@@ -79,8 +79,8 @@ impl<M: Message> Actor for Proxy<M> {
     type State = ProxyState;
     type Arguments = ProxyState;
 
-    async fn pre_start(&self, myself: ActorRef<M>, state: ProxyState) -> Result<ProxyState, ActorProcessingErr> {
-        let _ = state.pid.set(myself.get_id());
+    async fn pre_start(&self, _: ActorRef<M>, mut state: ProxyState) -> Result<ProxyState, ActorProcessingErr> {
+        state.started = true;
         Ok(state)
     }
 
@@ -104,12 +104,16 @@ impl ProxyState {
 
 impl Drop for ProxyState {
     fn drop(&mut self) {
+        // It may never have started, and has a route all the same.
+        let known = PROXIES.lock().remove(&self.address).map(|known| known.cell);
         if self.end.borrow().is_none() {
-            self.order(Order::Kill);
+            // ractor does not start an actor that is drained first: a drain is a stop here.
+            let drained =
+                !self.started && known.as_ref().is_some_and(|cell| cell.get_status() >= ActorStatus::Draining);
+            self.order(if drained { Order::Stop(None) } else { Order::Kill });
         }
-        PROXIES.lock().remove(&self.address);
-        if let Some(pid) = self.pid.get() {
-            route::remove(pid);
+        if let Some(cell) = known {
+            route::remove(&cell.get_id());
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Tells other nodes when an actor of ours ends that they hold a proxy for.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use bytes::Bytes;
-use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, ActorRuntime, ActorStatus, SupervisionEvent};
+use parking_lot::Mutex;
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, ActorRuntime, ActorStatus, SupervisionEvent};
 
 use super::frame::{Exit, Frame};
 use super::link::Link;
@@ -14,20 +15,14 @@ use crate::error::ChildError;
 struct Watcher;
 
 enum WatcherMsg {
-    Watch {
-        cell: ActorCell,
-        pid: u64,
-        link: Arc<Link>,
-    },
-    /// Whether an actor that had stopped already when the watch began has told its end all the same.
+    /// Whether an actor that was ending already when the watch began has told its end all the same.
     Settle(u64),
-    LinkClosed(Arc<Link>),
 }
 
 impl ractor::Message for WatcherMsg {}
 
 /// By pid: who wants to know.
-type Watched = HashMap<u64, Vec<Arc<Link>>>;
+static WATCHED: LazyLock<Mutex<HashMap<u64, Vec<Arc<Link>>>>> = LazyLock::new(Mutex::default);
 
 static WATCHER: OnceLock<ActorRef<WatcherMsg>> = OnceLock::new();
 
@@ -40,19 +35,28 @@ fn watcher() -> &'static ActorRef<WatcherMsg> {
 }
 
 /// Reports the end of this actor over the link.
+///
+/// The watch has begun when this returns: what the same link brings next may end the actor, and its reason is told.
 pub(crate) fn watch(link: &Arc<Link>, pid: u64) {
-    match ractor::registry::where_is_pid(ActorId::Local(pid)) {
-        Some(cell) => {
-            let _ = watcher().cast(WatcherMsg::Watch { cell, pid, link: Arc::clone(link) });
-        }
-        None => down(link, pid, Exit::Stopped(None)),
+    let Some(cell) = ractor::registry::where_is_pid(ActorId::Local(pid)) else {
+        return down(link, pid, Exit::Stopped(None));
+    };
+    WATCHED.lock().entry(pid).or_default().push(Arc::clone(link));
+    watcher().get_cell().monitor(cell.clone());
+    if cell.get_status() >= ActorStatus::Stopping {
+        runtime::spawn(async move {
+            let _ = cell.wait(None).await;
+            // Supervision events come before messages, so its own word, if there is one, is heard first.
+            let _ = watcher().cast(WatcherMsg::Settle(pid));
+        });
     }
 }
 
 pub(crate) fn link_closed(link: &Arc<Link>) {
-    if let Some(watcher) = WATCHER.get() {
-        let _ = watcher.cast(WatcherMsg::LinkClosed(Arc::clone(link)));
-    }
+    WATCHED.lock().retain(|_, watchers| {
+        watchers.retain(|other| !Arc::ptr_eq(other, link));
+        !watchers.is_empty()
+    });
 }
 
 fn down(link: &Link, pid: u64, exit: Exit) {
@@ -60,42 +64,29 @@ fn down(link: &Link, pid: u64, exit: Exit) {
     let _ = link.send(Frame::Down { node: None, pid, exit }, Bytes::new());
 }
 
-fn ended(watched: &mut Watched, pid: u64, exit: &Exit) {
-    for link in watched.remove(&pid).unwrap_or_default() {
+fn ended(pid: u64, exit: &Exit) {
+    let watchers = WATCHED.lock().remove(&pid);
+    for link in watchers.into_iter().flatten() {
         down(&link, pid, exit.clone());
     }
 }
 
 impl Actor for Watcher {
     type Msg = WatcherMsg;
-    type State = Watched;
+    type State = ();
     type Arguments = ();
 
-    async fn pre_start(&self, _: ActorRef<WatcherMsg>, (): ()) -> Result<Watched, ActorProcessingErr> {
-        Ok(Watched::new())
+    async fn pre_start(&self, _: ActorRef<WatcherMsg>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
     }
 
     async fn handle(
         &self,
-        myself: ActorRef<WatcherMsg>,
-        message: WatcherMsg,
-        watched: &mut Watched,
+        _: ActorRef<WatcherMsg>,
+        WatcherMsg::Settle(pid): WatcherMsg,
+        (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
-        match message {
-            WatcherMsg::Watch { cell, pid, link } => {
-                watched.entry(pid).or_default().push(link);
-                myself.get_cell().monitor(cell.clone());
-                if cell.get_status() == ActorStatus::Stopped {
-                    // Supervision events come before messages, so its own word, if there is one, is heard first.
-                    let _ = myself.cast(WatcherMsg::Settle(pid));
-                }
-            }
-            WatcherMsg::Settle(pid) => ended(watched, pid, &Exit::Stopped(None)),
-            WatcherMsg::LinkClosed(link) => watched.retain(|_, watchers| {
-                watchers.retain(|other| !Arc::ptr_eq(other, &link));
-                !watchers.is_empty()
-            }),
-        }
+        ended(pid, &Exit::Stopped(None));
         Ok(())
     }
 
@@ -103,14 +94,14 @@ impl Actor for Watcher {
         &self,
         _: ActorRef<WatcherMsg>,
         event: SupervisionEvent,
-        watched: &mut Watched,
+        (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
         match event {
             SupervisionEvent::ActorTerminated(who, _, reason) => {
-                ended(watched, who.get_id().pid(), &Exit::Stopped(reason));
+                ended(who.get_id().pid(), &Exit::Stopped(reason));
             }
             SupervisionEvent::ActorFailed(who, err) => {
-                ended(watched, who.get_id().pid(), &Exit::Failed(ChildError::Failed(err.to_string())));
+                ended(who.get_id().pid(), &Exit::Failed(ChildError::Failed(err.to_string())));
             }
             _ => {}
         }

@@ -1,0 +1,121 @@
+//! Process groups across a parent and its runners.
+
+use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, call, pg};
+use flame_actors::{Message, placeable, remote};
+use flame_tests::{Runners, process, trials, until};
+use libtest_mimic::Trial;
+
+pub(crate) fn trials() -> Vec<Trial> {
+    trials![
+        a_task_broadcasts_to_a_group_whose_members_live_in_the_parent,
+        an_actor_on_a_runner_is_a_member_until_its_runner_is_killed,
+        an_actor_on_a_runner_leaves_the_group_when_it_ends,
+    ]
+}
+
+#[derive(Message)]
+#[message(cluster)]
+enum ClubMsg {
+    Note(u64),
+    Noted(RpcReplyPort<Vec<u64>>),
+    Pid(RpcReplyPort<u32>),
+}
+
+/// Joins the group of its argument.
+struct Member;
+
+#[placeable]
+impl Actor for Member {
+    type Msg = ClubMsg;
+    type State = Vec<u64>;
+    type Arguments = String;
+
+    async fn pre_start(&self, myself: ActorRef<ClubMsg>, group: String) -> Result<Vec<u64>, ActorProcessingErr> {
+        pg::join(group, vec![myself.get_cell()]);
+        Ok(Vec::new())
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<ClubMsg>,
+        message: ClubMsg,
+        noted: &mut Vec<u64>,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ClubMsg::Note(number) => noted.push(number),
+            ClubMsg::Noted(reply) => reply.send(noted.clone())?,
+            ClubMsg::Pid(reply) => reply.send(std::process::id())?,
+        }
+        Ok(())
+    }
+}
+
+async fn member(group: &str) -> ActorRef<ClubMsg> {
+    Actor::spawn(None, Member, group.to_owned()).await.expect("it starts").0
+}
+
+fn members(group: &str) -> Vec<ActorRef<ClubMsg>> {
+    pg::get_members(&group.to_owned()).into_iter().map(ActorRef::from).collect()
+}
+
+/// Tells this many members, and asks them who they are.
+#[remote]
+async fn broadcast(group: String, count: usize, numbers: u64) -> Result<Vec<u32>, String> {
+    until("the group spans the nodes", || members(&group).len() == count).await;
+    for number in 0..numbers {
+        for member in members(&group) {
+            member.cast(ClubMsg::Note(number)).map_err(|err| err.to_string())?;
+        }
+    }
+    let mut pids = Vec::new();
+    for member in members(&group) {
+        pids.push(call!(member, ClubMsg::Pid).map_err(|err| err.to_string())?);
+    }
+    Ok(pids)
+}
+
+async fn a_task_broadcasts_to_a_group_whose_members_live_in_the_parent() {
+    let group = "broadcast";
+    let (one, two) = (member(group).await, member(group).await);
+    let pool = Runners::Processes.start().await;
+    let pids = pool.call(broadcast(group.to_owned(), 2, 100)).await.unwrap().unwrap();
+    assert_eq!(pids, [std::process::id(); 2]);
+    for member in [one, two] {
+        assert!(call!(member, ClubMsg::Noted).unwrap().into_iter().eq(0..100));
+        member.stop_and_wait(None, None).await.unwrap();
+    }
+    pool.shutdown().await;
+}
+
+async fn an_actor_on_a_runner_is_a_member_until_its_runner_is_killed() {
+    let group = "killed";
+    let ours = member(group).await;
+    let pool = Runners::Processes.start().await;
+    let child = pool.place_child(Member, group.to_owned()).await.unwrap();
+    until("both are members", || members(group).len() == 2).await;
+    let theirs = members(group).into_iter().find(|member| member.get_id() != ours.get_id()).unwrap();
+    theirs.cast(ClubMsg::Note(5)).unwrap();
+    assert_eq!(call!(theirs, ClubMsg::Noted).unwrap(), [5]);
+    let there = call!(child, ClubMsg::Pid).unwrap();
+    assert_eq!(call!(theirs, ClubMsg::Pid).unwrap(), there);
+    process::kill(there);
+    until("the lost one has left", || members(group).len() == 1).await;
+    assert_eq!(members(group)[0].get_id(), ours.get_id());
+    // A call to the raw ref ends too.
+    assert!(flame_tests::eventually("a call to the lost one", async { call!(theirs, ClubMsg::Pid) }).await.is_err());
+    ours.stop_and_wait(None, None).await.unwrap();
+    pool.shutdown().await;
+}
+
+async fn an_actor_on_a_runner_leaves_the_group_when_it_ends() {
+    let group = "ended";
+    let pool = Runners::Processes.start().await;
+    let child = pool.place_child(Member, group.to_owned()).await.unwrap();
+    let sibling = pool.place_child(Member, group.to_owned()).await.unwrap();
+    until("both are members", || members(group).len() == 2).await;
+    child.stop_and_wait(None, None).await.unwrap();
+    until("one has left", || members(group).len() == 1).await;
+    assert!(call!(sibling, ClubMsg::Pid).is_ok(), "the link lives");
+    sibling.stop_and_wait(None, None).await.unwrap();
+    pool.shutdown().await;
+}

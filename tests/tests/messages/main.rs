@@ -1,0 +1,30 @@
+//! Messages and references: every operation and end, order, back-pressure, tracked resources, groups.
+
+mod bounded;
+mod groups;
+mod hostile;
+mod itself;
+mod leaks;
+mod measure;
+mod order;
+mod peer;
+mod table;
+mod tracked;
+
+use std::process::ExitCode;
+
+use flame_tests::Suite;
+
+fn main() -> ExitCode {
+    Suite::new()
+        .one_at_a_time()
+        .trials(itself::trials())
+        .trials(table::trials())
+        .trials(bounded::trials())
+        .trials(tracked::trials())
+        .trials(groups::trials())
+        .trials(order::trials())
+        .trials(hostile::trials())
+        .trials(leaks::trials())
+        .run()
+}
