@@ -37,7 +37,7 @@
 //! | to | see |
 //! | --- | --- |
 //! | make this process a node | [`Node`], [`Parent`], [`provided`] |
-//! | have runners | [`Pool`], [`PoolBuilder`], [`Backend`], [`InProcess`]; the crates `flame-local` and `flame-fly` |
+//! | have runners | [`Pool`], [`PoolBuilder`], [`Backend`], [`InProcess`]; the crate `flame-local` |
 //! | run a function there | [`macro@remote`], [`task!`], [`Task`], [`Call`], [`Cast`], [`runner`] |
 //! | start an actor there | [`macro@placeable`], [`Place`], [`ChildError`] |
 //! | talk to it | [`derive@Message`], [`derive@LocalMessage`], [`ActorAddr`] |

@@ -4,9 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flame_actors::ractor::{
-    Actor, ActorCell, ActorProcessingErr, ActorRef, ActorStatus, RpcReplyPort, SupervisionEvent, call,
-};
+use flame_actors::ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent, call};
 use flame_actors::{LocalMessage, Message, placeable};
 use flame_tests::{Entry, OnDrop};
 use parking_lot::Mutex;
@@ -127,9 +125,15 @@ pub(crate) async fn added(peer: &ActorRef<PeerMsg>) -> Vec<u64> {
 
 /// Ends a peer of a trial, and waits for it.
 pub(crate) async fn end(peer: &ActorRef<PeerMsg>) {
-    if peer.get_status() != ActorStatus::Stopped {
-        peer.stop_and_wait(None, None).await.expect("it can be waited for");
-    }
+    // Not stop_and_wait: it refuses an actor that is stopping already.
+    peer.stop(None);
+    peer.wait(None).await.expect("there is no bound");
+}
+
+/// Sends what ends the peer. Its stand-in here may end before the sending has returned: that the mailbox was closed says
+/// nothing then.
+pub(crate) fn last_word(peer: &ActorRef<PeerMsg>, message: PeerMsg) {
+    let _ = peer.cast(message);
 }
 
 /// Supervises and monitors, and survives it.

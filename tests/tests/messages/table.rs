@@ -10,7 +10,7 @@ use flame_tests::{Entry, Journal, Runners, process, trials};
 use libtest_mimic::Trial;
 use serde::{Deserialize, Serialize};
 
-use crate::peer::{Keeper, Peer, PeerMsg, Poison, added, end, pid};
+use crate::peer::{Keeper, Peer, PeerMsg, Poison, added, end, last_word, pid};
 
 pub(crate) fn trials() -> Vec<Trial> {
     trials![
@@ -137,10 +137,10 @@ async fn attempt(subject: Subject, peer: ActorRef<PeerMsg>) -> Checked {
     let trial = Attempt { cell, journal, victim, peer };
     match cell.end {
         End::GoneBefore => {
-            trial.peer.cast(PeerMsg::Stop(None)).map_err(|err| err.to_string())?;
+            last_word(&trial.peer, PeerMsg::Stop(None));
             at_once("the end is known", trial.peer.wait(None)).await?.map_err(|err| err.to_string())?;
         }
-        End::JustGone => trial.peer.cast(PeerMsg::Stop(None)).map_err(|err| err.to_string())?,
+        End::JustGone => last_word(&trial.peer, PeerMsg::Stop(None)),
         _ => {}
     }
     trial.run().await
@@ -277,7 +277,7 @@ impl Attempt {
                 let much = |reply| PeerMsg::BytesAndPid(vec![0; MAX_MESSAGE_BYTES + 1], reply);
                 at_once("a call", peer.call(much, timeout)).await?
             }
-            End::Dies => self.while_called(timeout, || drop(peer.cast(PeerMsg::Fail("it fails".to_owned())))).await?,
+            End::Dies => self.while_called(timeout, || last_word(peer, PeerMsg::Fail("it fails".to_owned()))).await?,
             End::NodeLost | End::WayLost => self.while_called(timeout, || self.lose()).await?,
             other => return Err(format!("no such end: {other:?}")),
         };
@@ -389,7 +389,7 @@ impl Attempt {
                 "enough"
             }
             End::Dies => {
-                self.peer.cast(PeerMsg::Fail("the disk is full".to_owned())).map_err(|err| err.to_string())?;
+                last_word(&self.peer, PeerMsg::Fail("the disk is full".to_owned()));
                 "the disk is full"
             }
             End::NodeLost | End::WayLost => {
