@@ -72,6 +72,14 @@ enum Child {
     Abandoned,
 }
 
+impl UnderWay {
+    /// The number of what is asked next.
+    fn id(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}
+
 impl Runner {
     pub(crate) fn node(&self) -> &Arc<str> {
         &self.node
@@ -96,8 +104,7 @@ impl Runner {
         let (tx, result) = oneshot::channel();
         let id = {
             let mut under_way = self.work.under_way.lock();
-            under_way.next += 1;
-            let id = under_way.next;
+            let id = under_way.id();
             under_way.runs.insert(id, Run { result: tx, slot, keep_slot });
             id
         };
@@ -110,10 +117,6 @@ impl Runner {
         Ok(Pending { runner: Arc::clone(self), id, result, linked, ended: false })
     }
 
-    fn is_under_way(&self, run: u64) -> bool {
-        self.work.under_way.lock().runs.contains_key(&run)
-    }
-
     // ---- placed children ----
 
     /// Asks the runner to start an actor; `Unplaced` kills it unless a guardian takes over.
@@ -121,8 +124,7 @@ impl Runner {
         let (tx, placed) = oneshot::channel();
         let id = {
             let mut under_way = self.work.under_way.lock();
-            under_way.next += 1;
-            let id = under_way.next;
+            let id = under_way.id();
             let placement = Placement { placed: Some(tx), child: Child::Awaited(None), _slot: slot };
             under_way.placements.insert(id, placement);
             id
@@ -276,7 +278,7 @@ pub(crate) struct Overdue {
 impl Overdue {
     /// Whether it still keeps its slot.
     pub(crate) fn persists(&self) -> bool {
-        self.runner.is_under_way(self.id)
+        self.runner.work.under_way.lock().runs.contains_key(&self.id)
     }
 }
 
