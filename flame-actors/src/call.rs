@@ -9,11 +9,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::error::{Error, Stage};
 use crate::node::{route, runtime};
-use crate::pool::{Pool, Slot};
-use crate::runner::Pending;
+use crate::pool::{Asked, Pool};
+use crate::runner::{Outgoing, Pending, Ran, Runner};
 use crate::task::{Encoded, Task};
 
 /// What a call and a cast have in common.
@@ -37,14 +39,14 @@ impl<R> Request<R> {
 /// # Errors
 /// [`Error::Timeout`] with the stage that ran out, [`Error::RunnerLost`] when the runner ended with the task written
 /// to it, [`Error::Panicked`], [`Error::Encode`], [`Error::Decode`], [`Error::TooLarge`], [`Error::UnknownTask`],
-/// [`Error::Boot`] and [`Error::BuildMismatch`] when no runner comes up, [`Error::PoolClosed`].
+/// [`Error::Boot`] and [`Error::BuildMismatch`] when no runner comes up, [`Error::PoolFull`], [`Error::PoolClosed`].
 #[must_use = "a call does nothing until it is awaited"]
 pub struct Call<R>(State<R, R>);
 
 /// A cast that is about to be made; awaiting it waits for its acceptance only.
 ///
 /// # Errors
-/// [`Error::Encode`], [`Error::TooLarge`] and [`Error::PoolClosed`].
+/// [`Error::Encode`], [`Error::TooLarge`], [`Error::PoolFull`] and [`Error::PoolClosed`].
 #[must_use = "a cast does nothing until it is awaited"]
 pub struct Cast<R>(State<R, ()>);
 
@@ -169,7 +171,8 @@ async fn call<R: Send + 'static>(request: Request<R>) -> Result<R, Error> {
     let Encoded { key, args, decode } = task.encode()?;
     let bounds =
         Bounds { wait: Some(timeout.unwrap_or_else(|| pool.boot_timeout())), run: Some(pool.timeout()), both: timeout };
-    let (output, slot) = perform(&pool, Work { task: &key, args, linked, track }, bounds).await;
+    let work = Work { task: key, args, linked, track };
+    let (output, slot) = perform(pool.ask()?, work, bounds).await;
     let output = output?;
     let Some(slot) = slot else { return decode(&output) };
     let (result, actors) = route::collect(|| decode(&output));
@@ -188,13 +191,11 @@ async fn call<R: Send + 'static>(request: Request<R>) -> Result<R, Error> {
 async fn cast<R: Send + 'static>(request: Request<R>) -> Result<(), Error> {
     let Request { pool, task, timeout, linked, track: _ } = request;
     let Encoded { key, args, decode: _ } = task.encode()?;
-    if pool.is_closed() {
-        return Err(pool.closed_error());
-    }
     let bounds = Bounds { wait: timeout, run: None, both: timeout };
+    let work = Work { task: key.clone(), args, linked, track: false };
+    let asked = pool.ask()?;
     runtime::spawn(async move {
-        let work = Work { task: &key, args, linked, track: false };
-        if let (Err(err), _) = perform(&pool, work, bounds).await {
+        if let (Err(err), _) = perform(asked, work, bounds).await {
             tracing::warn!(pool = pool.name(), task = key, %err, "a cast failed");
         }
     });
@@ -211,58 +212,92 @@ struct Bounds {
 }
 
 /// What goes to a runner.
-struct Work<'a> {
-    task: &'a str,
+struct Work {
+    task: String,
     args: Bytes,
     linked: bool,
     track: bool,
 }
 
-async fn perform(pool: &Pool, work: Work<'_>, bounds: Bounds) -> (Result<Bytes, Error>, Option<Slot>) {
+async fn perform(asked: Asked, work: Work, bounds: Bounds) -> Ran {
+    let span = tracing::info_span!("flame.call", pool = asked.pool().name(), task = work.task, runner = Empty);
+    perform_in(asked, work, bounds, span.clone()).instrument(span).await
+}
+
+async fn perform_in(mut asked: Asked, work: Work, bounds: Bounds, span: Span) -> Ran {
     let start = Instant::now();
-    let (mut pending, left) = match send(pool, &work, bounds, start).await {
+    let (mut pending, left) = match send(&mut asked, &work, bounds, start).await {
         Ok(sent) => sent,
-        Err(err) => return (Err(err), None),
-    };
-    let Some(left) = left else { return pending.result().await };
-    let ran_out = || ran_out(work.task, bounds.both.unwrap_or(left));
-    match tokio::time::timeout(left, pending.result()).await {
-        // The runner keeps the same time, and may be the first to say so.
-        Ok((Err(Error::Timeout { stage: Stage::Running, .. }), _)) => (Err(ran_out()), None),
-        Ok(ran) => ran,
-        Err(_) => {
-            watch_over(pool.clone(), &mut pending);
-            (Err(ran_out()), None)
+        Err(err) => {
+            asked.pool().not_run(&work.task, &err);
+            return (Err(err), None);
         }
+    };
+    span.record("runner", &**pending.runner().node());
+    let mut tell =
+        Tell { pool: asked.pool(), runner: Arc::clone(pending.runner()), task: &work.task, start, end: None };
+    let ran = match left {
+        None => pending.result().await,
+        Some(left) => {
+            let ran_out = || Error::Timeout {
+                stage: Stage::Running,
+                after: bounds.both.unwrap_or(left),
+                what: work.task.clone(),
+            };
+            match tokio::time::timeout(left, pending.result()).await {
+                // The runner keeps the same time, and may be the first to say so.
+                Ok((Err(Error::Timeout { stage: Stage::Running, .. }), _)) => (Err(ran_out()), None),
+                Ok(ran) => ran,
+                Err(_) => {
+                    watch_over(asked.pool().clone(), &mut pending);
+                    (Err(ran_out()), None)
+                }
+            }
+        }
+    };
+    tell.end = Some(ran.0.as_ref().err().cloned());
+    ran
+}
+
+/// Tells the pool of the end of a run, also when its caller goes before.
+struct Tell<'a> {
+    pool: &'a Pool,
+    runner: Arc<Runner>,
+    task: &'a str,
+    start: Instant,
+    end: Option<Option<Error>>,
+}
+
+impl Drop for Tell<'_> {
+    fn drop(&mut self) {
+        let error = self.end.take().unwrap_or_else(|| Some(Error::Cancelled("the task".to_owned())));
+        self.pool.ran(&self.runner, self.task, self.start.elapsed(), error);
     }
 }
 
 /// Takes a slot and writes the task to its runner; gives the time that it may run, too.
 async fn send(
-    pool: &Pool,
-    work: &Work<'_>,
+    asked: &mut Asked,
+    work: &Work,
     bounds: Bounds,
     start: Instant,
 ) -> Result<(Pending, Option<Duration>), Error> {
     loop {
         let wait = bounds.wait.map(|wait| wait.saturating_sub(start.elapsed()));
-        let slot = pool.checkout(wait).await.map_err(|err| err.with_bound(bounds.wait))?;
+        let slot = asked.slot(wait).await.map_err(|err| err.with_bound(bounds.wait))?;
         let left = match bounds.both {
             Some(both) => Some(both.saturating_sub(start.elapsed())),
             None => bounds.run,
         };
         let runner = Arc::clone(slot.runner());
-        match runner.run(slot, work.task, work.args.clone(), left, work.linked, work.track) {
+        let task = Outgoing { task: &work.task, args: work.args.clone(), deadline: left, linked: work.linked };
+        match runner.run(slot, task, work.track) {
             Ok(pending) => return Ok((pending, left)),
             // Its link had closed: nothing was written, so the call may go elsewhere.
-            Err(Error::RunnerLost { .. }) => pool.retire(runner.id),
+            Err(Error::RunnerLost { .. }) => asked.again(&runner)?,
             Err(err) => return Err(err),
         }
     }
-}
-
-fn ran_out(task: &str, after: Duration) -> Error {
-    Error::Timeout { stage: Stage::Running, after, what: task.to_owned() }
 }
 
 /// A task past its deadline is aborted; one that does not yield keeps its slot, and its runner has to go.

@@ -100,6 +100,14 @@ pub enum Error {
         /// How many wait.
         waiting: usize,
     },
+    /// The pool has no runner of this node name.
+    #[error("pool \"{pool}\": no runner {node}")]
+    NoRunner {
+        /// The pool.
+        pool: String,
+        /// The node name that was asked for.
+        node: String,
+    },
     /// The pool takes no more work.
     #[error("pool \"{pool}\" is closed")]
     PoolClosed {
@@ -167,6 +175,7 @@ impl Error {
             Self::Timeout { what, .. } | Self::TooLarge { what, .. } => vec![what],
             Self::RunnerLost { .. }
             | Self::PoolFull { .. }
+            | Self::NoRunner { .. }
             | Self::PoolClosed { .. }
             | Self::NoNode
             | Self::NoReply => Vec::new(),
@@ -209,6 +218,20 @@ pub enum Cause {
     Stopped,
     /// It sent something that is not of our protocol.
     Protocol(String),
+}
+
+impl Cause {
+    /// One word for it, as logs and metrics have it: `exited`, `signalled`, `lease_expired`, …
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Exited(_) => "exited",
+            Self::Signalled(_) => "signalled",
+            Self::LeaseExpired => "lease_expired",
+            Self::ConnectionClosed => "connection_closed",
+            Self::Stopped => "stopped",
+            Self::Protocol(_) => "protocol",
+        }
+    }
 }
 
 impl std::fmt::Display for Cause {

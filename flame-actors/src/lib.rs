@@ -38,6 +38,7 @@
 //! | --- | --- |
 //! | make this process a node | [`Node`], [`Parent`], [`provided`] |
 //! | have runners | [`Pool`], [`PoolBuilder`], [`Backend`], [`InProcess`]; the crate `flame-local` |
+//! | see and change what a pool does | [`PoolStatus`], [`Events`], [`PoolChange`], [`Placement`] |
 //! | run a function there | [`macro@remote`], [`task!`], [`Task`], [`Call`], [`Cast`], [`runner`] |
 //! | start an actor there | [`macro@placeable`], [`Place`], [`ChildError`] |
 //! | talk to it | [`derive@Message`], [`derive@LocalMessage`], [`ActorAddr`] |
@@ -90,7 +91,10 @@ pub use self::message::Message;
 pub use self::node::{Node, NodeBuilder};
 pub use self::parent::{FLAME_PARENT, Parent};
 pub use self::place::{Place, Placeable};
-pub use self::pool::{Pool, PoolBuilder};
+pub use self::pool::{
+    Candidate, Event, Events, LeastLoaded, Leave, MostLoaded, Placement, Pool, PoolBuilder, PoolChange, PoolStatus,
+    RunnerState, RunnerStatus,
+};
 pub use self::task::{Task, provided, runner};
 
 /// A boxed future, as [`Backend`]'s methods return it.

@@ -176,16 +176,17 @@ where
     let Request { pool, child, supervisor, timeout, actor: _ } = request;
     let child = child?;
     let start = Instant::now();
+    let mut asked = pool.ask()?;
     loop {
         let wait = timeout.unwrap_or_else(|| pool.boot_timeout()).saturating_sub(start.elapsed());
-        let slot = pool.checkout(Some(wait)).await.map_err(|err| err.with_bound(timeout))?;
+        let slot = asked.slot(Some(wait)).await.map_err(|err| err.with_bound(timeout))?;
         let runner = Arc::clone(slot.runner());
         let supervisor = supervisor.clone().or_else(|| pool.cell()).ok_or_else(|| pool.closed_error())?;
         let left = timeout.map_or_else(|| pool.timeout(), |timeout| timeout.saturating_sub(start.elapsed()));
         let starting = Starting::<A::Msg>::begin(Charge { slot, child: child.clone() }, supervisor)?;
         match tokio::time::timeout(left, starting.claim()).await {
             Ok(Ok(guardian)) => return Ok(guardian),
-            Ok(Err(NotPlaced::NotSent)) => pool.retire(runner.id),
+            Ok(Err(NotPlaced::NotSent)) => asked.again(&runner)?,
             Ok(Err(NotPlaced::Failed(err))) => return Err(err),
             Err(_) => {
                 let after = timeout.unwrap_or(left);

@@ -5,26 +5,38 @@
 
 mod actor;
 mod config;
+mod events;
+mod hooks;
+mod metrics;
+mod placement;
 mod queue;
 mod scale;
+mod slots;
+mod status;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorRef};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use self::actor::{PoolActor, PoolMsg};
 pub use self::config::PoolBuilder;
-use self::queue::Ticket;
+pub use self::events::{Event, Events, Leave};
+pub use self::hooks::PoolChange;
+pub use self::placement::{Candidate, LeastLoaded, MostLoaded, Placement};
+pub use self::scale::RunnerState;
 use self::scale::Scale;
+use self::slots::Waiter;
+pub(crate) use self::slots::{Asked, Slot};
+pub use self::status::{PoolStatus, RunnerStatus};
 use crate::call::{Call, Cast};
-use crate::error::{Error, Stage};
+use crate::error::Error;
 use crate::node::runtime;
 use crate::place::{Place, Placeable};
 use crate::runner::Runner;
@@ -44,23 +56,37 @@ struct Inner {
     app: Handle,
     state: Mutex<State>,
     actor: std::sync::OnceLock<ActorRef<PoolMsg>>,
+    /// Whether the actor has a request to grow in its mailbox.
+    grow_told: AtomicBool,
     closed: AtomicBool,
     /// Told to boots that are under way when the pool closes.
     closing: watch::Sender<bool>,
     /// Each boot holds a clone of the sender until nothing is left of it; `None` once the pool is closed.
     boots: Mutex<Option<(mpsc::Sender<Infallible>, mpsc::Receiver<Infallible>)>>,
+    events: events::Telling,
+    hooks: hooks::Caller,
+    metrics: metrics::Metrics,
 }
 
 struct State {
-    scale: Scale<oneshot::Sender<Result<Slot, Error>>>,
-    runners: HashMap<u64, Arc<Runner>>,
+    scale: Scale<Waiter>,
+    /// By the pool's number, which is the order of their boots.
+    runners: BTreeMap<u64, Up>,
     failures: Failures,
+}
+
+/// A runner that serves or has served.
+struct Up {
+    runner: Arc<Runner>,
+    since: SystemTime,
 }
 
 /// Boots that failed since the last one that did not.
 #[derive(Default)]
 struct Failures {
     count: u32,
+    /// How often the pool has backed off; boots that fail together count once.
+    rounds: u32,
     last: Option<Error>,
     not_before: Option<Instant>,
 }
@@ -108,6 +134,113 @@ impl Pool {
         Place::new(self.clone(), actor, arguments)
     }
 
+    /// What happens in the pool from now on, as a stream.
+    pub fn events(&self) -> Events {
+        self.0.events.listen()
+    }
+
+    /// A snapshot: runners with their state and slots, who waits, what boots, and what went wrong last.
+    pub fn status(&self) -> PoolStatus {
+        let state = self.0.state.lock();
+        let limits = state.scale.limits();
+        let runners = state.runners.iter().filter_map(|(id, up)| {
+            let (state, slots_used) = state.scale.state(*id)?;
+            Some(RunnerStatus {
+                node: up.runner.node().to_string(),
+                instance: up.runner.instance().to_owned(),
+                state,
+                slots_used,
+                up_since: up.since,
+            })
+        });
+        PoolStatus {
+            pool: self.name().to_owned(),
+            min: limits.min,
+            max: limits.max,
+            max_concurrency: limits.max_concurrency,
+            paused: state.scale.is_paused(),
+            closed: self.is_closed(),
+            runners: runners.collect(),
+            booting: state.scale.booting(),
+            waiting: state.scale.queue.len(),
+            failed_boots: state.failures.count,
+            last_boot_error: state.failures.last.clone(),
+        }
+    }
+
+    /// Sets new bounds. Runners that `min` asks for are booted, those over `max` are drained, the least busy first.
+    ///
+    /// On a node that is a runner itself `min` counts as 0, as in [`PoolBuilder::min`].
+    ///
+    /// # Errors
+    /// [`Error::Config`] when `max` is 0 or less than `min`; [`Error::PoolClosed`].
+    pub fn resize(&self, min: usize, max: usize) -> Result<(), Error> {
+        self.0.config.check_bounds(min, max)?;
+        let min = if self.0.node.is_runner() { 0 } else { min };
+        self.change(|state| state.scale.resize(min, max))
+    }
+
+    /// Boots no more runners until [`resume_growth`](Self::resume_growth), whoever waits; those that are booting come
+    /// up.
+    ///
+    /// # Errors
+    /// [`Error::PoolClosed`].
+    pub fn pause_growth(&self) -> Result<(), Error> {
+        self.change(|state| {
+            state.scale.pause(true);
+            Vec::new()
+        })
+    }
+
+    /// Boots runners again, at once if they are wanted.
+    ///
+    /// # Errors
+    /// [`Error::PoolClosed`].
+    pub fn resume_growth(&self) -> Result<(), Error> {
+        self.change(|state| {
+            state.scale.pause(false);
+            Vec::new()
+        })
+    }
+
+    /// Gives the runner of this node name no more work, and sends it away when what it has has ended.
+    ///
+    /// Returns when it is gone; dropped before, the runner is drained all the same. The pool boots another one where
+    /// `min`, `buffer` or those who wait ask for it, and `max` has room, which this one takes up until it is gone.
+    ///
+    /// # Errors
+    /// [`Error::NoRunner`] when the pool has none of this name.
+    pub async fn drain(&self, node: &str) -> Result<(), Error> {
+        let no_runner = || Error::NoRunner { pool: self.name().to_owned(), node: node.to_owned() };
+        let mut gone = {
+            let state = self.0.state.lock();
+            let mut runners = state.runners.values().map(|up| &up.runner);
+            let runner = runners.find(|runner| &**runner.node() == node).ok_or_else(no_runner)?;
+            let (id, gone) = (runner.id, runner.gone());
+            drop(state);
+            self.change(|state| if state.scale.drain(id) { vec![id] } else { Vec::new() })?;
+            gone
+        };
+        // An error says the same.
+        let _ = gone.wait_for(|gone| *gone).await;
+        Ok(())
+    }
+
+    /// Changes the state, and drains those runners to the end that are without work after it.
+    fn change(&self, change: impl FnOnce(&mut State) -> Vec<u64>) -> Result<(), Error> {
+        let mut state = self.0.state.lock();
+        if self.is_closed() {
+            return Err(self.closed_error());
+        }
+        let leaving = change(&mut state);
+        let leaving: Vec<_> = state.all(leaving);
+        self.changed(&state);
+        drop(state);
+        leaving.iter().for_each(|runner| self.send_away(runner, Leave::Drained));
+        self.tell(PoolMsg::Look);
+        Ok(())
+    }
+
     /// Ends the pool: takes no more work, lets what runs end within `shutdown_timeout`, then stops the runners.
     ///
     /// Returns when they are gone. Whoever waits for a slot gets [`Error::PoolClosed`].
@@ -145,15 +278,21 @@ impl Pool {
     }
 
     async fn start(config: PoolBuilder, node: &Node) -> Result<Self, Error> {
-        let state = State { scale: Scale::new(config.limits), runners: HashMap::new(), failures: Failures::default() };
+        let scale = Scale::new(config.limits.clone(), Arc::clone(&config.placement.0));
+        let state = State { scale, runners: BTreeMap::new(), failures: Failures::default() };
+        let app = Handle::current();
         let pool = Self(Arc::new(Inner {
             node: node.clone(),
-            app: Handle::current(),
             state: Mutex::new(state),
             actor: std::sync::OnceLock::new(),
+            grow_told: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             closing: watch::Sender::new(false),
             boots: Mutex::new(Some(mpsc::channel(1))),
+            events: events::Telling::new(),
+            hooks: hooks::Caller::new(config.hooks.clone(), &app),
+            metrics: metrics::Metrics::new(&config.name),
+            app,
             config,
         }));
         node.add_pool(&pool)?;
@@ -176,68 +315,6 @@ impl Pool {
         }
     }
 
-    // ---- slots ----
-
-    /// Takes a slot, or waits for one; `bound` is the longest wait.
-    pub(crate) async fn checkout(&self, bound: Option<Duration>) -> Result<Slot, Error> {
-        let (ticket, granted) = {
-            let mut state = self.0.state.lock();
-            if self.is_closed() {
-                return Err(self.closed_error());
-            }
-            if let Some(id) = state.scale.acquire() {
-                return Ok(self.slot(&state, id));
-            }
-            let (tx, granted) = oneshot::channel();
-            (state.scale.queue.push(tx), granted)
-        };
-        let place = PlaceInQueue { pool: self, ticket };
-        self.tell(PoolMsg::Grow);
-        let granted = match bound {
-            None => granted.await,
-            Some(bound) => match tokio::time::timeout(bound, granted).await {
-                Ok(granted) => granted,
-                Err(_) => return Err(self.waited(bound)),
-            },
-        };
-        drop(place);
-        granted.unwrap_or_else(|_| Err(self.closed_error()))
-    }
-
-    fn slot(&self, state: &State, id: u64) -> Slot {
-        let runner = state.runners.get(&id).expect("runners with slots are known");
-        Slot { pool: self.clone(), runner: Arc::clone(runner), held: true }
-    }
-
-    fn release(&self, id: u64) {
-        let mut state = self.0.state.lock();
-        state.scale.release(id, Instant::now());
-        self.grant(&mut state);
-    }
-
-    /// Serves those who wait.
-    fn grant(&self, state: &mut State) {
-        while let Some((waiter, id)) = state.scale.grant() {
-            if let Err(unwanted) = waiter.send(Ok(self.slot(state, id))) {
-                // Its caller has just gone. The slot is put back here, since its own drop would lock again.
-                if let Ok(mut slot) = unwanted {
-                    slot.held = false;
-                }
-                state.scale.release(id, Instant::now());
-            }
-        }
-    }
-
-    /// The runner gets no more work, as its link is closed or about to be.
-    pub(crate) fn retire(&self, id: u64) {
-        self.0.state.lock().scale.retire(id);
-    }
-
-    /// Sends away a runner that keeps work which was told to end.
-    pub(crate) fn dismiss(&self, runner: &Arc<Runner>) {
-        self.tell(PoolMsg::Dismiss(Arc::clone(runner)));
-    }
-
     fn tell(&self, message: PoolMsg) {
         if let Some(actor) = self.0.actor.get() {
             // A pool that has ended grows no more.
@@ -250,62 +327,17 @@ impl Pool {
     pub(crate) fn closed_error(&self) -> Error {
         Error::PoolClosed { pool: self.name().to_owned() }
     }
+}
 
-    fn waited(&self, bound: Duration) -> Error {
-        let state = self.0.state.lock();
-        match &state.failures.last {
-            Some(last) => {
-                Error::Boot { pool: self.name().to_owned(), attempts: state.failures.count, reason: last.to_string() }
-            }
-            None => {
-                let (scale, max) = (&state.scale, state.scale.limits().max);
-                let (serving, booting) = (scale.serving(), scale.booting());
-                let what = format!(
-                    "pool \"{}\" ({serving} of {max} runners up, {booting} booting, {} waiting)",
-                    self.name(),
-                    scale.queue.len()
-                );
-                Error::Timeout { stage: Stage::Waiting, after: bound, what }
-            }
-        }
+impl State {
+    /// The runners of these numbers.
+    fn all(&self, ids: impl IntoIterator<Item = u64>) -> Vec<Arc<Runner>> {
+        ids.into_iter().filter_map(|id| self.runners.get(&id)).map(|up| Arc::clone(&up.runner)).collect()
     }
 }
 
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pool").field("name", &self.name()).field("closed", &self.is_closed()).finish_non_exhaustive()
-    }
-}
-
-/// The right to run one thing on one runner. Dropped, it goes to whoever waits longest.
-pub(crate) struct Slot {
-    pool: Pool,
-    runner: Arc<Runner>,
-    held: bool,
-}
-
-impl Slot {
-    pub(crate) fn runner(&self) -> &Arc<Runner> {
-        &self.runner
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        if self.held {
-            self.pool.release(self.runner.id);
-        }
-    }
-}
-
-/// Leaves the queue when its caller goes.
-struct PlaceInQueue<'a> {
-    pool: &'a Pool,
-    ticket: Ticket,
-}
-
-impl Drop for PlaceInQueue<'_> {
-    fn drop(&mut self) {
-        self.pool.0.state.lock().scale.queue.remove(self.ticket);
     }
 }

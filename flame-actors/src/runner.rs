@@ -16,7 +16,7 @@ use ractor::ActorRef;
 use tokio::sync::{oneshot, watch};
 
 use self::boot::Hosted;
-use crate::error::{Cause, ChildError, Error};
+use crate::error::{Cause, ChildError, Error, Stage};
 use crate::node::frame::{Exit, Frame, Order};
 use crate::node::link::{Link, Role};
 use crate::place::{Encoded, Ward};
@@ -32,6 +32,16 @@ pub(crate) struct Runner {
     work: Arc<Work>,
     /// Set when it is sent away: whoever does that sees to its end.
     leaving: AtomicBool,
+    /// Nothing of it is left.
+    gone: watch::Sender<bool>,
+}
+
+/// A task that is to be sent.
+pub(crate) struct Outgoing<'a> {
+    pub(crate) task: &'a str,
+    pub(crate) args: Bytes,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) linked: bool,
 }
 
 /// What was asked of a runner and has not ended.
@@ -49,18 +59,19 @@ struct UnderWay {
 
 struct Run {
     result: oneshot::Sender<Ran>,
-    slot: Slot,
+    /// `None` for what the pool itself asks.
+    slot: Option<Slot>,
     /// Whether the caller gets the slot with the result, for the actors in it.
     keep_slot: bool,
 }
 
 /// The result of a task, and the slot that it ran in if that is to be kept.
-type Ran = (Result<Bytes, Error>, Option<Slot>);
+pub(crate) type Ran = (Result<Bytes, Error>, Option<Slot>);
 
 struct Placement {
     placed: Option<oneshot::Sender<Result<u64, Error>>>,
     child: Child,
-    _slot: Slot,
+    slot: Slot,
 }
 
 /// Who is told of a child's end.
@@ -89,18 +100,34 @@ impl Runner {
         &self.link
     }
 
+    /// The backend's id of its instance.
+    pub(crate) fn instance(&self) -> &str {
+        self.hosted.id()
+    }
+
+    /// Tells when nothing of it is left.
+    pub(crate) fn gone(&self) -> watch::Receiver<bool> {
+        self.gone.subscribe()
+    }
+
     // ---- tasks ----
 
     /// Sends a task to the runner. An error gives the slot back: nothing was sent.
-    pub(crate) fn run(
-        self: &Arc<Self>,
-        slot: Slot,
-        task: &str,
-        args: Bytes,
-        deadline: Option<Duration>,
-        linked: bool,
-        keep_slot: bool,
-    ) -> Result<Pending, Error> {
+    pub(crate) fn run(self: &Arc<Self>, mut slot: Slot, task: Outgoing<'_>, keep_slot: bool) -> Result<Pending, Error> {
+        slot.worked(true);
+        self.send_task(Some(slot), task, keep_slot)
+    }
+
+    /// Has the runner answer something, besides what its slots are for.
+    pub(crate) async fn ask(self: &Arc<Self>, task: &str, args: Bytes, bound: Duration) -> Result<Bytes, Error> {
+        let outgoing = Outgoing { task, args, deadline: Some(bound), linked: true };
+        let mut pending = self.send_task(None, outgoing, false)?;
+        let timed_out = |_| Error::Timeout { stage: Stage::Running, after: bound, what: task.to_owned() };
+        tokio::time::timeout(bound, pending.result()).await.map_err(timed_out)?.0
+    }
+
+    fn send_task(self: &Arc<Self>, slot: Option<Slot>, task: Outgoing<'_>, keep_slot: bool) -> Result<Pending, Error> {
+        let Outgoing { task, args, deadline, linked } = task;
         let (tx, result) = oneshot::channel();
         let id = {
             let mut under_way = self.work.under_way.lock();
@@ -111,7 +138,10 @@ impl Runner {
         let deadline_ms = deadline.map(|deadline| deadline.as_millis() as u64);
         let sent = self.link.send(Frame::Run { id, task: task.to_owned(), deadline_ms, linked }, args);
         if let Err(err) = sent {
-            drop(self.work.under_way.lock().runs.remove(&id));
+            let unsent = self.work.under_way.lock().runs.remove(&id);
+            if let Some(mut slot) = unsent.and_then(|run| run.slot) {
+                slot.worked(false);
+            }
             return Err(err);
         }
         Ok(Pending { runner: Arc::clone(self), id, result, linked, ended: false })
@@ -120,19 +150,23 @@ impl Runner {
     // ---- placed children ----
 
     /// Asks the runner to start an actor; `Unplaced` kills it unless a guardian takes over.
-    pub(crate) fn place(self: &Arc<Self>, slot: Slot, guardian: u64, child: Encoded) -> Result<Unplaced, Error> {
+    pub(crate) fn place(self: &Arc<Self>, mut slot: Slot, guardian: u64, child: Encoded) -> Result<Unplaced, Error> {
+        slot.worked(true);
         let (tx, placed) = oneshot::channel();
         let id = {
             let mut under_way = self.work.under_way.lock();
             let id = under_way.id();
-            let placement = Placement { placed: Some(tx), child: Child::Awaited(None), _slot: slot };
+            let placement = Placement { placed: Some(tx), child: Child::Awaited(None), slot };
             under_way.placements.insert(id, placement);
             id
         };
         let Encoded { actor, handler_len, body, linked } = child;
         let sent = self.link.send(Frame::Place { id, guardian, actor: actor.to_owned(), handler_len, linked }, body);
         if let Err(err) = sent {
-            drop(self.work.under_way.lock().placements.remove(&id));
+            let unsent = self.work.under_way.lock().placements.remove(&id);
+            if let Some(mut unsent) = unsent {
+                unsent.slot.worked(false);
+            }
             return Err(err);
         }
         Ok(Unplaced { child: Some(ChildHandle { runner: Arc::clone(self), id }), placed })
@@ -167,7 +201,7 @@ impl Runner {
     /// Sends the runner away: what it runs has `grace`, then it is destroyed.
     pub(crate) async fn stop(&self, grace: Duration) {
         if self.leaving.swap(true, Ordering::AcqRel) {
-            self.link.wait_closed().await;
+            let _ = self.gone().wait_for(|gone| *gone).await;
             return;
         }
         let grace_ms = grace.as_millis() as u64;
@@ -179,13 +213,17 @@ impl Runner {
         // The application on the runner may have things to do after `serve`.
         let _ = tokio::time::timeout(grace, self.hosted.ended()).await;
         self.hosted.destroy().await;
+        self.gone.send_replace(true);
     }
 
-    /// Ends the instance at once, unless it is about to leave by itself.
+    /// Ends the instance at once, unless it is about to leave by itself; returns when it is gone.
     pub(crate) async fn clear_away(&self) {
         self.link.close(Cause::Stopped);
-        if !self.leaving.load(Ordering::Acquire) {
+        if self.leaving.load(Ordering::Acquire) {
+            let _ = self.gone().wait_for(|gone| *gone).await;
+        } else {
             self.hosted.destroy().await;
+            self.gone.send_replace(true);
         }
     }
 }
@@ -204,7 +242,7 @@ impl Role for Work {
                 let run = self.under_way.lock().runs.remove(&id);
                 if let Some(Run { result, slot, keep_slot }) = run {
                     // First the slot: a caller that goes on at once finds it free.
-                    let slot = (keep_slot && outcome.is_ok()).then_some(slot);
+                    let slot = slot.filter(|_| keep_slot && outcome.is_ok());
                     let _ = result.send((outcome.map(|()| body), slot));
                 }
             }
@@ -247,6 +285,10 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
+    pub(crate) fn runner(&self) -> &Arc<Runner> {
+        &self.runner
+    }
+
     pub(crate) async fn result(&mut self) -> Ran {
         let result = (&mut self.result).await;
         self.ended = true;

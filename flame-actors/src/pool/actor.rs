@@ -1,14 +1,22 @@
 //! The pool's actor: boots, shrinks and ends runners as `scale` decides.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use futures_util::FutureExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
-use super::{Failures, Pool};
+use super::config::IdleCheck;
+use super::events::{Event, Leave};
+use super::hooks::{Change, PoolChange};
+use super::scale::LongIdle;
+use super::{Failures, Pool, State, Up};
 use crate::backend::Boot;
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, panic_text};
 use crate::node::{self, runtime};
 use crate::runner::Runner;
 
@@ -27,17 +35,46 @@ pub(super) enum PoolMsg {
     Grow,
     /// The runner's link is closed and its work has been told so.
     Lost(Arc<Runner>),
-    /// Have it leave, with the grace of a shutdown.
-    Dismiss(Arc<Runner>),
-    /// Look for runners that have been idle for long enough.
-    Shrink,
+    /// Look for runners that have been idle for long enough, or are too old.
+    Look,
     Shutdown(RpcReplyPort<()>),
 }
 
 impl ractor::Message for PoolMsg {}
 
 /// What the actor has. Dropped, however the actor ends, it takes the runners with it.
-pub(super) struct Running(Pool);
+pub(super) struct Running {
+    pool: Pool,
+    next_grow: Timer,
+    next_look: Timer,
+}
+
+/// The one message that is to come later; a new one takes the place of the old one.
+#[derive(Default)]
+struct Timer(Option<JoinHandle<()>>);
+
+impl Timer {
+    fn set(&mut self, myself: &ActorRef<PoolMsg>, after: Duration, message: fn() -> PoolMsg) {
+        self.stop();
+        let myself = myself.clone();
+        self.0 = Some(runtime::spawn(async move {
+            tokio::time::sleep(after).await;
+            let _ = myself.cast(message());
+        }));
+    }
+
+    fn stop(&mut self) {
+        if let Some(waiting) = self.0.take() {
+            waiting.abort();
+        }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
 
 impl Actor for PoolActor {
     type Msg = PoolMsg;
@@ -47,42 +84,30 @@ impl Actor for PoolActor {
     async fn pre_start(&self, myself: ActorRef<PoolMsg>, pool: Pool) -> Result<Running, ActorProcessingErr> {
         let _ = pool.0.actor.set(myself.clone());
         let _ = myself.cast(PoolMsg::Grow);
-        let _ = myself.cast(PoolMsg::Shrink);
-        Ok(Running(pool))
+        let _ = myself.cast(PoolMsg::Look);
+        Ok(Running { pool, next_grow: Timer::default(), next_look: Timer::default() })
     }
 
     async fn handle(
         &self,
         myself: ActorRef<PoolMsg>,
         message: PoolMsg,
-        Running(pool): &mut Running,
+        running: &mut Running,
     ) -> Result<(), ActorProcessingErr> {
+        let pool = &running.pool;
         match message {
-            PoolMsg::Grow => pool.grow(&myself),
-            PoolMsg::Lost(runner) => {
-                let mut state = pool.0.state.lock();
-                state.scale.remove(runner.id);
-                state.runners.remove(&runner.id);
-                drop(state);
-                pool.grow(&myself);
-            }
-            PoolMsg::Dismiss(runner) => {
-                pool.retire(runner.id);
-                let grace = pool.shutdown_timeout();
-                runtime::spawn(async move { runner.stop(grace).await });
-            }
-            PoolMsg::Shrink => {
-                let now = Instant::now();
-                let mut state = pool.0.state.lock();
-                let leaving = state.scale.shrink(now);
-                let leaving: Vec<_> = leaving.iter().filter_map(|id| state.runners.get(id).cloned()).collect();
-                let next = state.scale.next_look(now);
-                drop(state);
-                for runner in leaving {
-                    tracing::debug!(pool = pool.name(), runner = %runner.node(), "idle, and sent away");
-                    let _ = myself.cast(PoolMsg::Dismiss(runner));
+            PoolMsg::Grow => {
+                // First: what is wanted from now on asks again.
+                pool.0.grow_told.store(false, Ordering::Release);
+                match pool.grow() {
+                    Some(after) => running.next_grow.set(&myself, after, || PoolMsg::Grow),
+                    None => running.next_grow.stop(),
                 }
-                myself.send_after(next.saturating_duration_since(now).max(SHORTEST_LOOK), || PoolMsg::Shrink);
+            }
+            PoolMsg::Lost(runner) => pool.removed(&runner),
+            PoolMsg::Look => {
+                let after = pool.look();
+                running.next_look.set(&myself, after, || PoolMsg::Look);
             }
             PoolMsg::Shutdown(done) => {
                 pool.close().await;
@@ -98,10 +123,10 @@ impl Actor for PoolActor {
         &self,
         _: ActorRef<PoolMsg>,
         event: SupervisionEvent,
-        Running(pool): &mut Running,
+        running: &mut Running,
     ) -> Result<(), ActorProcessingErr> {
         if let SupervisionEvent::ActorFailed(who, err) = event {
-            tracing::warn!(pool = pool.name(), child = %who.get_id(), %err, "a placed child failed");
+            tracing::warn!(pool = running.pool.name(), child = %who.get_id(), %err, "a placed child failed");
         }
         Ok(())
     }
@@ -109,92 +134,196 @@ impl Actor for PoolActor {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let pool = self.0.clone();
+        let pool = self.pool.clone();
         runtime::spawn(async move { pool.close().await });
     }
 }
 
+// ---- growth ----
+
 impl Pool {
-    /// Boots what is wanted now, unless a boot has just failed.
-    fn grow(&self, myself: &ActorRef<PoolMsg>) {
+    /// Boots what is wanted now. After a failed boot there is a pause first: its rest is returned.
+    fn grow(&self) -> Option<Duration> {
         let mut state = self.0.state.lock();
         let wanted = state.scale.boots_wanted();
         if wanted == 0 || self.is_closed() {
-            return;
+            return None;
         }
-        if let Some(not_before) = state.failures.not_before {
-            let now = Instant::now();
-            if now < not_before {
-                myself.send_after(not_before - now, || PoolMsg::Grow);
-                return;
-            }
+        let now = Instant::now();
+        if let Some(not_before) = state.failures.not_before.filter(|not_before| now < *not_before) {
+            return Some(not_before - now);
         }
-        let Some(boots) = self.0.boots.lock().as_ref().map(|(boots, _)| boots.clone()) else { return };
         for _ in 0..wanted {
-            let id = state.scale.boot();
-            let name = format!("{}.{}-{}", self.0.node.name(), self.name(), node::unique());
-            let config = &self.0.config;
-            let boot =
-                Boot::new(self.0.node.clone(), self.name(), name.into(), config.shutdown_timeout, self.0.app.clone());
-            let booting = Runner::boot(id, Arc::clone(&config.backend), boot, boots.clone());
-            let (bound, backend) = (config.boot_timeout, config.backend.name());
-            let mut closing = self.0.closing.subscribe();
-            let (closed, myself, pool, boots) = (self.closed_error(), myself.clone(), self.clone(), boots.clone());
-            runtime::spawn(async move {
-                let result = tokio::select! {
-                    result = tokio::time::timeout(bound, booting) => result.unwrap_or_else(|_| {
-                        let reason = format!("the runner did not come up within {bound:?}");
-                        Err(Error::Backend { backend: backend.to_owned(), reason })
-                    }),
-                    _ = closing.wait_for(|closing| *closing) => Err(closed),
-                };
-                // Not by a message: one that is in the mailbox when the actor stops is lost, and the runner with it.
-                if let Some(unwanted) = pool.booted(&myself, id, result) {
-                    unwanted.clear_away().await;
-                }
-                drop(boots);
-            });
+            self.start_boot(&mut state);
         }
+        self.0.metrics.counts(state.scale.counts());
+        None
+    }
+
+    fn start_boot(&self, state: &mut State) {
+        let Some(hold) = self.0.boots.lock().as_ref().map(|(hold, _)| hold.clone()) else { return };
+        let (id, round) = (state.scale.boot(), state.failures.rounds);
+        let runner: Arc<str> = format!("{}.{}-{}", self.0.node.name(), self.name(), node::unique()).into();
+        self.0.events.tell(|| Event::BootStarted { runner: runner.to_string() });
+        self.tell_hooks(&runner, state.scale.count(), Change::GrowStart);
+        let span = tracing::info_span!("flame.boot", pool = self.name(), runner = &*runner);
+        let (pool, start) = (self.clone(), Instant::now());
+        let boot = async move {
+            let config = &pool.0.config;
+            let boot = Boot::new(
+                pool.0.node.clone(),
+                pool.name(),
+                Arc::clone(&runner),
+                config.shutdown_timeout,
+                pool.0.app.clone(),
+            );
+            let booting = Runner::boot(id, Arc::clone(&config.backend), boot, hold.clone());
+            // A backend is not ours: its panic is a failure like others.
+            let booting = AssertUnwindSafe(booting).catch_unwind();
+            let failed = |reason: String| Error::Backend { backend: config.backend.name().to_owned(), reason };
+            let mut closing = pool.0.closing.subscribe();
+            let result = tokio::select! {
+                result = tokio::time::timeout(config.boot_timeout, booting) => match result {
+                    Ok(result) => result.unwrap_or_else(|panic| Err(failed(format!("panicked: {}", panic_text(&*panic))))),
+                    Err(_) => Err(failed(format!("the runner did not come up within {:?}", config.boot_timeout))),
+                },
+                _ = closing.wait_for(|closing| *closing) => Err(pool.closed_error()),
+            };
+            // Not by a message: one that is in the mailbox when the actor stops is lost, and the runner with it.
+            if let Some(unwanted) = pool.booted(id, &runner, round, start.elapsed(), result) {
+                unwanted.clear_away().await;
+            }
+            drop(hold);
+        };
+        runtime::spawn(boot.instrument(span));
     }
 
     /// Gives back a runner that a pool which has ended has no use for.
-    fn booted(&self, myself: &ActorRef<PoolMsg>, id: u64, result: Result<Arc<Runner>, Error>) -> Option<Arc<Runner>> {
+    fn booted(
+        &self,
+        id: u64,
+        name: &Arc<str>,
+        round: u32,
+        after: Duration,
+        result: Result<Arc<Runner>, Error>,
+    ) -> Option<Arc<Runner>> {
         let mut state = self.0.state.lock();
         // `close` says so before it takes the lock, and then takes whatever was entered.
         if self.is_closed() {
             return result.ok();
         }
-        let now = Instant::now();
+        let mut surplus = Vec::new();
+        let outcome = result.as_ref().map(|_| ()).map_err(Clone::clone);
         match result {
             Ok(runner) => {
-                tracing::debug!(pool = self.name(), runner = %runner.node(), "up");
+                tracing::debug!(?after, "up");
+                let up = || Event::Up { runner: name.to_string(), instance: runner.instance().to_owned(), after };
+                self.0.events.tell(up);
+                self.0.metrics.booted(Some(after));
                 state.failures = Failures::default();
-                state.runners.insert(id, Arc::clone(&runner));
-                state.scale.booted(id, true, now);
+                state.runners.insert(id, Up { runner: Arc::clone(&runner), since: SystemTime::now() });
+                state.scale.booted(id, Arc::clone(name), Instant::now());
                 self.grant(&mut state);
-                runtime::spawn(watch_over(self.clone(), myself.clone(), runner));
+                // The pool may have been made smaller in the meantime.
+                let leaving = state.scale.drain_surplus();
+                surplus = state.all(leaving);
+                runtime::spawn(watch_over(self.clone(), runner));
             }
-            Err(err) => {
-                tracing::warn!(pool = self.name(), %err, "a boot failed");
-                state.scale.booted(id, false, now);
-                state.failures.count += 1;
-                let doublings = (state.failures.count - 1).min(16);
-                let back_off = (FIRST_BACK_OFF * 2_u32.pow(doublings)).min(LONGEST_BACK_OFF);
-                let back_off = back_off.mul_f64(node::jitter());
-                state.failures.not_before = Some(now + back_off);
-                let is_final = matches!(err, Error::BuildMismatch { .. } | Error::Config { .. });
-                if is_final {
+            Err(error) => {
+                tracing::warn!(%error, "a boot failed");
+                state.scale.boot_failed();
+                state.failures.add(error.clone(), round);
+                let attempts = state.failures.count;
+                self.0.metrics.booted(None);
+                if matches!(error, Error::BuildMismatch { .. } | Error::Config { .. }) {
                     // Trying again would give the same: those who wait are told now.
                     for waiter in state.scale.queue.drain() {
-                        let _ = waiter.send(Err(err.clone()));
+                        let _ = waiter.send(Err(error.clone()));
                     }
                 }
-                state.failures.last = Some(err);
+                self.0.events.tell(|| Event::BootFailed { runner: name.to_string(), error, attempts });
             }
         }
+        self.tell_hooks(name, state.scale.count(), Change::GrowEnd(outcome));
+        self.changed(&state);
         drop(state);
-        self.grow(myself);
+        surplus.iter().for_each(|runner| self.send_away(runner, Leave::Drained));
         None
+    }
+
+    fn tell_hooks(&self, runner: &str, count: usize, what: Change) {
+        let change = || PoolChange { pool: self.name().to_owned(), runner: runner.to_owned(), count };
+        self.0.hooks.call(change, what);
+    }
+}
+
+impl Failures {
+    /// Notes a failed boot that began in this round; the next boot has to wait, the longer the more rounds there were.
+    fn add(&mut self, error: Error, round: u32) {
+        self.count += 1;
+        self.last = Some(error);
+        if round == self.rounds {
+            let doublings = self.rounds.min(16);
+            self.rounds += 1;
+            let back_off = (FIRST_BACK_OFF * 2_u32.pow(doublings)).min(LONGEST_BACK_OFF).mul_f64(node::jitter());
+            self.not_before = Some(Instant::now() + back_off);
+        }
+    }
+}
+
+// ---- the end of runners ----
+
+impl Pool {
+    /// Sends away who has been idle for too long, or is too old; returns when to look again.
+    fn look(&self) -> Duration {
+        let now = Instant::now();
+        let mut state = self.0.state.lock();
+        let aged = state.scale.drain_aged(now);
+        let aged = state.all(aged);
+        let mut idle = Vec::new();
+        for found in state.scale.long_idle(now) {
+            match &self.0.config.idle_check {
+                None => idle.extend(state.scale.leave(found, true, now).then_some(found.id)),
+                Some(check) => {
+                    let runner = state.all([found.id]).pop().expect("idle runners are known");
+                    runtime::spawn(self.clone().ask_idle(check.clone(), runner, found));
+                }
+            }
+        }
+        let idle = state.all(idle);
+        let next = state.scale.next_look(now);
+        self.changed(&state);
+        drop(state);
+        aged.iter().for_each(|runner| self.send_away(runner, Leave::Drained));
+        idle.iter().for_each(|runner| self.send_away(runner, Leave::Idle));
+        next.saturating_duration_since(now).max(SHORTEST_LOOK)
+    }
+
+    /// Has the runner say whether it may go. One that cannot say goes: it costs money while it runs.
+    async fn ask_idle(self, check: IdleCheck, runner: Arc<Runner>, found: LongIdle) {
+        let asked = AssertUnwindSafe(check.run(&runner, self.timeout())).catch_unwind().await;
+        let asked = asked.unwrap_or_else(|panic| Err(Error::Panicked(panic_text(&*panic))));
+        let agreed = asked.unwrap_or_else(|err| {
+            tracing::warn!(pool = self.name(), runner = %runner.node(), %err, "the idle check failed: the runner goes");
+            true
+        });
+        let mut state = self.0.state.lock();
+        let leaves = state.scale.leave(found, agreed, Instant::now());
+        self.changed(&state);
+        drop(state);
+        if leaves {
+            self.send_away(&runner, Leave::Idle);
+        }
+    }
+
+    /// Nothing is left of the runner.
+    fn removed(&self, runner: &Arc<Runner>) {
+        let mut state = self.0.state.lock();
+        state.scale.remove(runner.id);
+        if state.runners.remove(&runner.id).is_some() {
+            self.tell_hooks(runner.node(), state.scale.count(), Change::Shrink);
+        }
+        self.changed(&state);
     }
 
     /// Ends everything; returns when it has ended.
@@ -208,32 +337,41 @@ impl Pool {
         let runners: Vec<_> = {
             let mut state = self.0.state.lock();
             let ids: Vec<u64> = state.runners.keys().copied().collect();
-            for id in ids {
-                state.scale.retire(id);
+            let runners = state.all(ids);
+            for runner in &runners {
+                state.scale.retire(runner.id);
             }
             // Dropping its sender tells each waiter that the pool is closed.
             state.scale.queue.drain().for_each(drop);
-            std::mem::take(&mut state.runners).into_values().collect()
+            runners
         };
         let grace = self.shutdown_timeout();
-        futures_util::future::join_all(runners.iter().map(|runner| runner.stop(grace))).await;
+        let stopped = runners.iter().map(|runner| async {
+            runner.stop(grace).await;
+            self.removed(runner);
+        });
+        futures_util::future::join_all(stopped).await;
         // Boots that were given up end with the destruction of what they have booted.
         let boots = self.0.boots.lock().take();
         if let Some((last, mut ended)) = boots {
             drop(last);
             ended.recv().await;
         }
+        self.0.hooks.end(grace).await;
+        self.0.events.end();
     }
 }
 
 /// Waits for the end of a runner's link, and tidies up behind it.
-async fn watch_over(pool: Pool, actor: ActorRef<PoolMsg>, runner: Arc<Runner>) {
+async fn watch_over(pool: Pool, runner: Arc<Runner>) {
     runner.link().wait_closed().await;
     pool.retire(runner.id);
     let cause = runner.lost().await;
-    runner.clear_away().await;
     if cause != Cause::Stopped {
         tracing::warn!(pool = pool.name(), runner = %runner.node(), %cause, "a runner was lost");
+        pool.0.metrics.lost(&cause);
+        pool.0.events.tell(|| Event::Lost { runner: runner.node().to_string(), cause });
     }
-    let _ = actor.cast(PoolMsg::Lost(runner));
+    runner.clear_away().await;
+    pool.tell(PoolMsg::Lost(runner));
 }

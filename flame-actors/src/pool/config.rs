@@ -1,13 +1,18 @@
 //! What can be set on a pool.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::ActorCell;
 
-use super::Pool;
+use super::hooks::Hooks;
+use super::placement::{LeastLoaded, Placement};
 use super::scale::Limits;
+use super::{Pool, PoolChange};
 use crate::backend::{Backend, InProcess};
+use crate::runner::Runner;
+use crate::task::Task;
 use crate::{Error, Node, node};
 
 /// Settings of a [`Pool`], from [`Pool::builder`]. Names, meanings and defaults are those of Elixir's FLAME.
@@ -16,27 +21,73 @@ use crate::{Error, Node, node};
 pub struct PoolBuilder {
     pub(super) name: String,
     pub(super) limits: Limits,
+    pub(super) max_waiting: usize,
     pub(super) timeout: Duration,
     pub(super) boot_timeout: Duration,
     pub(super) shutdown_timeout: Duration,
     pub(super) track_resources: bool,
+    pub(super) idle_check: Option<IdleCheck>,
+    pub(super) placement: Chosen,
+    pub(super) hooks: Hooks,
     pub(super) backend: Arc<dyn Backend>,
     pub(super) supervisor: Option<ActorCell>,
+}
+
+/// What a runner is asked before it leaves for being idle.
+#[derive(Clone)]
+pub(super) struct IdleCheck(Arc<dyn Fn() -> Task<bool> + Send + Sync>);
+
+impl IdleCheck {
+    pub(super) async fn run(&self, runner: &Arc<Runner>, bound: Duration) -> Result<bool, Error> {
+        let check = (self.0)().encode()?;
+        let output = runner.ask(&check.key, check.args, bound).await?;
+        (check.decode)(&output)
+    }
+}
+
+impl fmt::Debug for IdleCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IdleCheck")
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Chosen(pub(super) Arc<dyn Placement>);
+
+impl fmt::Debug for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Placement")
+    }
 }
 
 impl PoolBuilder {
     pub(super) fn new(name: String) -> Self {
         Self {
             name,
-            limits: Limits { min: 0, max: 1, max_concurrency: 100, idle_shutdown_after: Duration::from_secs(30) },
+            limits: Limits {
+                min: 0,
+                max: 1,
+                max_concurrency: 100,
+                single_use: false,
+                buffer: 0,
+                idle_shutdown_after: Duration::from_secs(30),
+                min_idle_shutdown_after: Duration::MAX,
+                max_runner_age: Duration::MAX,
+            },
+            max_waiting: usize::MAX,
             timeout: Duration::from_secs(30),
             boot_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(30),
             track_resources: false,
+            idle_check: None,
+            placement: Chosen(Arc::new(LeastLoaded)),
+            hooks: Hooks::default(),
             backend: Arc::new(InProcess::new()),
             supervisor: None,
         }
     }
+
+    // ---- how many ----
 
     /// So many runners are kept even when there is nothing to do; 0 by default.
     ///
@@ -57,6 +108,38 @@ impl PoolBuilder {
         self.limits.max_concurrency = slots;
         self
     }
+
+    /// Whether a runner serves one call, cast or placed child only, and leaves then; `false` by default.
+    ///
+    /// Such a runner has one slot, whatever [`max_concurrency`](Self::max_concurrency) says. Runners of
+    /// [`min`](Self::min) are replaced by fresh ones.
+    pub fn single_use(mut self, single_use: bool) -> Self {
+        self.limits.single_use = single_use;
+        self
+    }
+
+    /// So many free slots are kept warm ahead of those who will ask, as far as `max` allows; 0 by default.
+    ///
+    /// On a node that is a runner itself it counts as 0.
+    pub fn buffer(mut self, slots: usize) -> Self {
+        self.limits.buffer = slots;
+        self
+    }
+
+    /// So many callers may wait for a slot; one more gets [`Error::PoolFull`]. By default there is no bound.
+    pub fn max_waiting(mut self, callers: usize) -> Self {
+        self.max_waiting = callers;
+        self
+    }
+
+    /// Which runner gets the next piece of work: [`LeastLoaded`] by default, [`MostLoaded`](crate::MostLoaded), or a
+    /// [`Placement`] of your own.
+    pub fn placement(mut self, placement: impl Placement) -> Self {
+        self.placement = Chosen(Arc::new(placement));
+        self
+    }
+
+    // ---- how long ----
 
     /// How long a call may run, and a placed child may take to start, unless it says otherwise; 30 s by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
@@ -83,6 +166,69 @@ impl PoolBuilder {
         self
     }
 
+    /// Asks a runner before it is sent away for being idle: one that says `false` stays for as long once more.
+    ///
+    /// The check is a task that runs on the runner, such as a `#[remote]` function without arguments; by default there
+    /// is none. It takes no slot, and has the time of [`timeout`](Self::timeout); a runner on which it fails goes.
+    ///
+    /// ```
+    /// # use flame_actors::{Pool, remote, task};
+    /// #[remote]
+    /// async fn no_uploads_left() -> bool {
+    ///     // looks at what the application has on the runner
+    /// #   true
+    /// }
+    ///
+    /// let pool = Pool::builder("ffmpeg").idle_shutdown_check(no_uploads_left);
+    /// let pool = Pool::builder("ffmpeg").idle_shutdown_check(|| task!([] -> bool { true }));
+    /// ```
+    pub fn idle_shutdown_check(mut self, check: impl Fn() -> Task<bool> + Send + Sync + 'static) -> Self {
+        self.idle_check = Some(IdleCheck(Arc::new(check)));
+        self
+    }
+
+    /// How long a runner of [`min`](Self::min) may have nothing to do before it is sent away too; by default it stays.
+    ///
+    /// The minimum is booted again as soon as somebody has to wait for a slot.
+    pub fn min_idle_shutdown_after(mut self, idle: Duration) -> Self {
+        self.limits.min_idle_shutdown_after = idle;
+        self
+    }
+
+    /// A runner that has served for this long gets no more work, leaves when what it has has ended, and is replaced
+    /// where it is needed; by default it stays.
+    ///
+    /// Until it is gone it counts against [`max`](Self::max).
+    pub fn max_runner_age(mut self, age: Duration) -> Self {
+        self.limits.max_runner_age = age;
+        self
+    }
+
+    // ---- what is told ----
+
+    /// Called when a boot starts. No hook is set by default.
+    ///
+    /// Hooks are called one after the other on the application's runtime, and slow nobody but each other.
+    /// [`Pool::events`] tells more.
+    pub fn on_grow_start(mut self, hook: impl Fn(&PoolChange) + Send + Sync + 'static) -> Self {
+        self.hooks.grow_start = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called when a boot has ended, with its outcome.
+    pub fn on_grow_end(mut self, hook: impl Fn(&PoolChange, Result<(), &Error>) + Send + Sync + 'static) -> Self {
+        self.hooks.grow_end = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called when a runner is gone, sent away or lost.
+    pub fn on_shrink(mut self, hook: impl Fn(&PoolChange) + Send + Sync + 'static) -> Self {
+        self.hooks.shrink = Some(Arc::new(hook));
+        self
+    }
+
+    // ---- what else ----
+
     /// Whether actors whose refs come back in a call's result keep their runner, and the call's slot on it, until they
     /// end; `false` by default.
     ///
@@ -104,14 +250,17 @@ impl PoolBuilder {
         self
     }
 
-    /// Starts the pool; it takes work at once. Runners of `min` boot in the background.
+    /// Starts the pool; it takes work at once. Runners of `min` and `buffer` boot in the background.
     ///
     /// # Errors
     /// [`Error::Config`] names an option that cannot work, also a name that another pool of this node has.
     pub async fn start(mut self, node: &Node) -> Result<Pool, Error> {
         self.check()?;
         if node.is_runner() {
-            self.limits.min = 0;
+            (self.limits.min, self.limits.buffer) = (0, 0);
+        }
+        if self.limits.single_use {
+            self.limits.max_concurrency = 1;
         }
         Pool::start(self, node).await
     }
@@ -119,23 +268,39 @@ impl PoolBuilder {
     fn check(&self) -> Result<(), Error> {
         node::checked("name", self.name.clone())?;
         let limits = &self.limits;
-        let wrong = |option: &str, reason: String| {
-            Err(Error::Config { option: format!("pool \"{}\": {option}", self.name), reason })
-        };
-        if limits.max == 0 {
-            return wrong("max", "a pool without runners can do nothing".to_owned());
-        }
-        if limits.min > limits.max {
-            return wrong("min", format!("{} is more than max, which is {}", limits.min, limits.max));
-        }
+        self.check_bounds(limits.min, limits.max)?;
         if limits.max_concurrency == 0 {
-            return wrong("max_concurrency", "a runner without slots can do nothing".to_owned());
+            return self.wrong("max_concurrency", "a runner without slots can do nothing");
         }
-        for (option, value) in [("timeout", self.timeout), ("boot_timeout", self.boot_timeout)] {
+        if self.max_waiting == 0 && limits.min == 0 && limits.buffer == 0 {
+            return self.wrong("max_waiting", "with 0, min 0 and buffer 0 nothing would ever boot a runner");
+        }
+        let bounds =
+            [("timeout", self.timeout), ("boot_timeout", self.boot_timeout), ("max_runner_age", limits.max_runner_age)];
+        for (option, value) in bounds {
             if value.is_zero() {
-                return wrong(option, "nothing can be done in no time".to_owned());
+                return self.wrong(option, "nothing can be done in no time");
             }
         }
+        if limits.min_idle_shutdown_after < limits.idle_shutdown_after {
+            let (min_idle, idle) = (limits.min_idle_shutdown_after, limits.idle_shutdown_after);
+            let reason = format!("{min_idle:?} is less than idle_shutdown_after, which is {idle:?}");
+            return self.wrong("min_idle_shutdown_after", &reason);
+        }
         Ok(())
+    }
+
+    pub(super) fn check_bounds(&self, min: usize, max: usize) -> Result<(), Error> {
+        if max == 0 {
+            return self.wrong("max", "a pool without runners can do nothing");
+        }
+        if min > max {
+            return self.wrong("min", &format!("{min} is more than max, which is {max}"));
+        }
+        Ok(())
+    }
+
+    fn wrong(&self, option: &str, reason: &str) -> Result<(), Error> {
+        Err(Error::Config { option: format!("pool \"{}\": {option}", self.name), reason: reason.to_owned() })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// The place of one waiter.
+/// The place of one waiter in the order in which they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticket(u64);
 
@@ -18,12 +18,15 @@ impl<W> Queue<W> {
         Self { next: 0, waiting: BTreeMap::new() }
     }
 
-    /// Joins at the end.
-    pub(crate) fn push(&mut self, waiter: W) -> Ticket {
-        let ticket = Ticket(self.next);
+    /// A place behind everyone who has come so far.
+    pub(crate) fn ticket(&mut self) -> Ticket {
         self.next += 1;
+        Ticket(self.next)
+    }
+
+    /// Waits in this place, which may be in front of others: somebody's who was served and has come back.
+    pub(crate) fn wait(&mut self, ticket: Ticket, waiter: W) {
         self.waiting.insert(ticket, waiter);
-        ticket
     }
 
     /// Leaves; `None` when it was served already.

@@ -1,58 +1,134 @@
 //! When a pool grows and shrinks, and which runner gets the next piece of work: decisions over plain data.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::placement::{Candidate, Placement};
 use super::queue::Queue;
+
+#[cfg(test)]
+mod model;
 
 /// Instead of never.
 const A_LONG_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The bounds of a pool.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Limits {
     pub(crate) min: usize,
     pub(crate) max: usize,
+    /// The slots of one runner; 1 with `single_use`.
     pub(crate) max_concurrency: usize,
+    pub(crate) single_use: bool,
+    /// So many free slots are kept.
+    pub(crate) buffer: usize,
     pub(crate) idle_shutdown_after: Duration,
+    pub(crate) min_idle_shutdown_after: Duration,
+    pub(crate) max_runner_age: Duration,
 }
 
 /// The runners of a pool, those that are booting, and those who wait.
 ///
-/// Finding a slot costs logarithmic time in the number of runners.
-#[derive(Debug)]
+/// Finding a slot costs logarithmic time in the number of runners; all that is counted is counted as it changes.
 pub(crate) struct Scale<W> {
     limits: Limits,
+    placement: Arc<dyn Placement>,
     runners: HashMap<u64, Load>,
-    /// Runners with a free slot, the least loaded first.
-    free: BTreeSet<(usize, u64)>,
-    /// Runners without work, the longest idle first.
+    /// Runners with a free slot, by rank.
+    free: BTreeSet<(u64, u64)>,
+    /// Runners without work that may be found idle, the longest idle first.
     idle: BTreeSet<(Instant, u64)>,
+    /// Runners that take work, the oldest first.
+    ages: BTreeSet<(Instant, u64)>,
+    free_slots: usize,
+    used_slots: usize,
+    without_work: usize,
     booting: usize,
+    /// So many of `min` have left for having been idle, and are not booted again before somebody has to wait.
+    let_go: usize,
+    paused: bool,
     next_runner: u64,
     pub(crate) queue: Queue<W>,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// One runner.
+#[derive(Debug)]
 struct Load {
+    node: Arc<str>,
     used: usize,
+    rank: u64,
+    up_since: Instant,
     idle_since: Option<Instant>,
-    /// It takes no new work and counts as gone.
-    retired: bool,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    /// It takes no new work, and is to be sent away when it has none.
+    Draining,
+    /// It takes no new work; somebody sees to its end.
+    Leaving,
+}
+
+/// What a runner does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RunnerState {
+    /// It takes work and has none.
+    Idle,
+    /// It takes work and has some.
+    Busy,
+    /// It takes no new work, and leaves when what it has is done.
+    Draining,
+    /// It is being stopped, or its loss is being seen to.
+    Leaving,
+}
+
+/// How many there are of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) booting: usize,
+    pub(crate) idle: usize,
+    pub(crate) busy: usize,
+    /// Draining and leaving.
+    pub(crate) leaving: usize,
+    pub(crate) slots_used: usize,
+    pub(crate) waiting: usize,
+}
+
+/// A runner that has been idle for long enough, at this time of day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LongIdle {
+    pub(crate) id: u64,
+    since: Instant,
 }
 
 impl<W> Scale<W> {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, placement: Arc<dyn Placement>) -> Self {
         Self {
             limits,
+            placement,
             runners: HashMap::new(),
             free: BTreeSet::new(),
             idle: BTreeSet::new(),
+            ages: BTreeSet::new(),
+            free_slots: 0,
+            used_slots: 0,
+            without_work: 0,
             booting: 0,
+            let_go: 0,
+            paused: false,
             next_runner: 0,
             queue: Queue::new(),
         }
     }
+
+    // ---- slots ----
 
     /// A slot, unless somebody waits already.
     pub(crate) fn acquire(&mut self) -> Option<u64> {
@@ -60,31 +136,57 @@ impl<W> Scale<W> {
     }
 
     fn take_slot(&mut self) -> Option<u64> {
-        let (used, id) = self.free.pop_first()?;
+        let (_, id) = self.free.pop_first()?;
         let load = self.runners.get_mut(&id).expect("free runners are known");
-        load.used = used + 1;
+        load.used += 1;
+        self.free_slots -= 1;
+        self.used_slots += 1;
         if let Some(since) = load.idle_since.take() {
             self.idle.remove(&(since, id));
+            self.without_work -= 1;
         }
-        if load.used < self.limits.max_concurrency {
-            self.free.insert((load.used, id));
-        }
+        self.offer(id);
         Some(id)
     }
 
-    /// Gives a slot back.
-    pub(crate) fn release(&mut self, id: u64, now: Instant) {
-        let Some(load) = self.runners.get_mut(&id) else { return };
-        let before = load.used;
-        load.used = before.checked_sub(1).expect("a slot is given back once");
-        if load.retired {
-            return;
+    /// Enters a runner with a free slot under its rank.
+    fn offer(&mut self, id: u64) {
+        let load = self.runners.get_mut(&id).expect("only known runners are offered");
+        let slots = self.limits.max_concurrency;
+        if load.used < slots {
+            let candidate = Candidate { node: &load.node, used: load.used, slots };
+            let rank = std::panic::catch_unwind(AssertUnwindSafe(|| self.placement.rank(&candidate)));
+            load.rank = rank.unwrap_or(u64::MAX);
+            self.free.insert((load.rank, id));
         }
-        self.free.remove(&(before, id));
-        self.free.insert((load.used, id));
-        if load.used == 0 {
-            load.idle_since = Some(now);
-            self.idle.insert((now, id));
+    }
+
+    /// Gives a slot back; `worked` says that something ran in it. `true`: the runner is to be sent away now.
+    #[must_use]
+    pub(crate) fn release(&mut self, id: u64, worked: bool, now: Instant) -> bool {
+        let Some(load) = self.runners.get_mut(&id) else { return false };
+        load.used = load.used.checked_sub(1).expect("a slot is given back once");
+        self.used_slots -= 1;
+        match load.stage {
+            Stage::Serving => {
+                self.free_slots += 1;
+                self.free.remove(&(load.rank, id));
+                if load.used == 0 {
+                    load.idle_since = Some(now);
+                    self.idle.insert((now, id));
+                    self.without_work += 1;
+                }
+                if self.limits.single_use && worked {
+                    return self.retire(id);
+                }
+                self.offer(id);
+                false
+            }
+            Stage::Draining if load.used == 0 => {
+                load.stage = Stage::Leaving;
+                true
+            }
+            Stage::Draining | Stage::Leaving => false,
         }
     }
 
@@ -97,13 +199,28 @@ impl<W> Scale<W> {
         self.take_slot().map(|id| (waiter, id))
     }
 
-    /// How many runners to boot now: what those who wait need and `min` asks for, up to `max`.
+    /// Somebody has to wait: what was let go of the minimum comes back.
+    pub(crate) fn wake(&mut self) {
+        self.let_go = 0;
+    }
+
+    // ---- growth ----
+
+    /// How many runners to boot now: what those who wait need, and `min` and `buffer` ask for, up to `max`.
     pub(crate) fn boots_wanted(&self) -> usize {
-        let serving = self.serving();
-        let coming = self.booting * self.limits.max_concurrency;
-        let for_waiting = self.queue.len().saturating_sub(coming).div_ceil(self.limits.max_concurrency);
-        let for_min = self.limits.min.saturating_sub(serving + self.booting);
-        for_waiting.max(for_min).min(self.limits.max.saturating_sub(self.alive() + self.booting))
+        if self.paused {
+            return 0;
+        }
+        let slots = self.limits.max_concurrency;
+        let wanted = self.queue.len() + self.limits.buffer;
+        let coming = self.booting.saturating_mul(slots);
+        let for_slots = wanted.saturating_sub(self.free_slots.saturating_add(coming)).div_ceil(slots);
+        let for_min = self.min().saturating_sub(self.serving() + self.booting);
+        for_slots.max(for_min).min(self.limits.max.saturating_sub(self.runners.len() + self.booting))
+    }
+
+    fn min(&self) -> usize {
+        self.limits.min.saturating_sub(self.let_go)
     }
 
     /// A boot begins.
@@ -113,228 +230,217 @@ impl<W> Scale<W> {
         self.next_runner
     }
 
-    /// A boot ended; with success its runner is there now.
-    pub(crate) fn booted(&mut self, id: u64, success: bool, now: Instant) {
+    /// A boot ended without a runner.
+    pub(crate) fn boot_failed(&mut self) {
         self.booting -= 1;
-        if success {
-            self.runners.insert(id, Load { used: 0, idle_since: Some(now), retired: false });
-            self.free.insert((0, id));
-            self.idle.insert((now, id));
-        }
     }
 
-    /// The runner gets no new work. `false` when that was so already.
+    /// A boot ended: the runner takes work from now on.
+    pub(crate) fn booted(&mut self, id: u64, node: Arc<str>, now: Instant) {
+        self.booting -= 1;
+        let load = Load { node, used: 0, rank: 0, up_since: now, idle_since: Some(now), stage: Stage::Serving };
+        self.runners.insert(id, load);
+        self.idle.insert((now, id));
+        self.ages.insert((now, id));
+        self.without_work += 1;
+        self.free_slots += self.limits.max_concurrency;
+        self.offer(id);
+    }
+
+    // ---- the end of runners ----
+
+    /// The runner gets no new work, and somebody sees to its end. `false` when that was so already.
     pub(crate) fn retire(&mut self, id: u64) -> bool {
-        let Some(load) = self.runners.get_mut(&id) else { return false };
-        if load.retired {
-            return false;
+        let was = self.runners.get(&id).map(|load| load.stage);
+        if was == Some(Stage::Serving) {
+            self.withdraw(id);
         }
-        load.retired = true;
-        self.free.remove(&(load.used, id));
+        if let Some(load) = self.runners.get_mut(&id) {
+            load.stage = Stage::Leaving;
+        }
+        matches!(was, Some(Stage::Serving | Stage::Draining))
+    }
+
+    /// The runner gets no new work. `true`: it has none left and is to be sent away now.
+    #[must_use]
+    pub(crate) fn drain(&mut self, id: u64) -> bool {
+        let Some(load) = self.runners.get(&id) else { return false };
+        if load.used == 0 {
+            return self.retire(id);
+        }
+        if load.stage == Stage::Serving {
+            self.withdraw(id);
+            self.runners.get_mut(&id).expect("it was there just now").stage = Stage::Draining;
+        }
+        false
+    }
+
+    /// Takes a serving runner from all lists.
+    fn withdraw(&mut self, id: u64) {
+        let load = self.runners.get_mut(&id).expect("only known runners are withdrawn");
+        self.free.remove(&(load.rank, id));
+        self.ages.remove(&(load.up_since, id));
+        self.free_slots -= self.limits.max_concurrency - load.used;
         if let Some(since) = load.idle_since.take() {
             self.idle.remove(&(since, id));
+            self.without_work -= 1;
         }
-        true
     }
 
-    /// The runner is gone.
+    /// The runner is gone, and whatever slots it had.
     pub(crate) fn remove(&mut self, id: u64) {
         self.retire(id);
-        self.runners.remove(&id);
+        if let Some(load) = self.runners.remove(&id) {
+            self.used_slots -= load.used;
+        }
     }
 
-    /// Retires the runners that have been idle for long enough, down to `min`.
-    pub(crate) fn shrink(&mut self, now: Instant) -> Vec<u64> {
+    /// Those that have been idle for long enough and may go; each is asked about again with [`leave`](Self::leave).
+    pub(crate) fn long_idle(&mut self, now: Instant) -> Vec<LongIdle> {
+        let mut found = Vec::new();
+        while let Some(&(since, id)) = self.idle.first() {
+            if now < self.idle_until(since, found.len()) {
+                break;
+            }
+            self.idle.remove(&(since, id));
+            found.push(LongIdle { id, since });
+        }
+        found
+    }
+
+    /// When a runner that is idle since then may go, after so many others have.
+    fn idle_until(&self, since: Instant, others: usize) -> Instant {
+        let never = since + A_LONG_TIME;
+        let slots = self.limits.max_concurrency;
+        if self.free_slots < self.limits.buffer + (others + 1) * slots {
+            return never;
+        }
+        let is_spare = self.serving() - others > self.min();
+        let idle = if is_spare { self.limits.idle_shutdown_after } else { self.limits.min_idle_shutdown_after };
+        // "Never" is too far away for a clock.
+        since.checked_add(idle).unwrap_or(never)
+    }
+
+    /// Decides on one of [`long_idle`](Self::long_idle), which may have got work since, or may stay if `agreed` is
+    /// false. `true`: it is to be sent away now.
+    #[must_use]
+    pub(crate) fn leave(&mut self, found: LongIdle, agreed: bool, now: Instant) -> bool {
+        let LongIdle { id, since } = found;
+        if self.runners.get(&id).is_none_or(|load| load.idle_since != Some(since)) {
+            return false;
+        }
+        if agreed && self.idle_until(since, 0) <= now {
+            if self.serving() <= self.min() {
+                self.let_go += 1;
+            }
+            return self.retire(id);
+        }
+        // Looked at again after as long once more.
+        self.idle.insert((now, id));
+        self.runners.get_mut(&id).expect("it was there just now").idle_since = Some(now);
+        false
+    }
+
+    /// Runners that are too old, from now on without new work. Given are those to be sent away now.
+    pub(crate) fn drain_aged(&mut self, now: Instant) -> Vec<u64> {
         let mut leaving = Vec::new();
-        while self.serving() > self.limits.min
-            && let Some(&(since, id)) = self.idle.first()
-            && now.saturating_duration_since(since) >= self.limits.idle_shutdown_after
+        while let Some(&(up_since, id)) = self.ages.first()
+            && up_since.checked_add(self.limits.max_runner_age).is_some_and(|end| end <= now)
         {
-            self.retire(id);
-            leaving.push(id);
+            if self.drain(id) {
+                leaving.push(id);
+            }
         }
         leaving
     }
 
-    /// When to look at [`shrink`](Self::shrink) again.
+    /// When to look at [`long_idle`](Self::long_idle) and [`drain_aged`](Self::drain_aged) again.
     pub(crate) fn next_look(&self, now: Instant) -> Instant {
-        let longest_idle = self.idle.first().filter(|_| self.serving() > self.limits.min);
-        let from = longest_idle.map_or(now, |(since, _)| *since);
-        // "Never" is too far away for a clock.
-        from.checked_add(self.limits.idle_shutdown_after).unwrap_or_else(|| now + A_LONG_TIME)
+        // Whatever becomes idle after this is not idle for long enough before that.
+        let from_now = self.limits.idle_shutdown_after.min(self.limits.min_idle_shutdown_after);
+        let from_now = now + from_now.min(self.limits.max_runner_age).min(A_LONG_TIME);
+        let idle = self.idle.first().map(|(since, _)| self.idle_until(*since, 0));
+        let aged = self.ages.first().and_then(|(since, _)| since.checked_add(self.limits.max_runner_age));
+        [idle, aged].into_iter().flatten().fold(from_now, Instant::min)
     }
+
+    // ---- changes from outside ----
+
+    /// Sets new bounds; what is over `max` is drained. Given are the runners to be sent away now.
+    pub(crate) fn resize(&mut self, min: usize, max: usize) -> Vec<u64> {
+        (self.limits.min, self.limits.max) = (min, max);
+        self.let_go = 0;
+        self.drain_surplus()
+    }
+
+    /// Drains the least busy runners that are over `max`; those that are booting come first.
+    pub(crate) fn drain_surplus(&mut self) -> Vec<u64> {
+        let surplus = (self.serving() + self.booting).saturating_sub(self.limits.max);
+        if surplus == 0 {
+            return Vec::new();
+        }
+        let serving = self.runners.iter().filter(|(_, load)| load.stage == Stage::Serving);
+        let mut serving: Vec<_> = serving.map(|(id, load)| (load.used, std::cmp::Reverse(*id))).collect();
+        serving.sort_unstable();
+        let ids: Vec<u64> = serving.into_iter().take(surplus).map(|(_, id)| id.0).collect();
+        ids.into_iter().filter(|id| self.drain(*id)).collect()
+    }
+
+    /// Whether nothing is booted, whoever waits.
+    pub(crate) fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    // ---- what there is ----
 
     /// Runners that take work.
     pub(crate) fn serving(&self) -> usize {
-        self.runners.values().filter(|load| !load.retired).count()
-    }
-
-    /// Runners that exist, retired ones included.
-    fn alive(&self) -> usize {
-        self.runners.len()
+        self.ages.len()
     }
 
     pub(crate) fn booting(&self) -> usize {
         self.booting
     }
 
+    /// Runners that exist or are booting.
+    pub(crate) fn count(&self) -> usize {
+        self.runners.len() + self.booting
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }
+
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            booting: self.booting,
+            idle: self.without_work,
+            busy: self.serving() - self.without_work,
+            leaving: self.runners.len() - self.serving(),
+            slots_used: self.used_slots,
+            waiting: self.queue.len(),
+        }
+    }
+
+    /// What a runner does, and how many of its slots are in use.
+    pub(crate) fn state(&self, id: u64) -> Option<(RunnerState, usize)> {
+        let load = self.runners.get(&id)?;
+        let state = match load.stage {
+            Stage::Serving if load.used == 0 => RunnerState::Idle,
+            Stage::Serving => RunnerState::Busy,
+            Stage::Draining => RunnerState::Draining,
+            Stage::Leaving => RunnerState::Leaving,
+        };
+        Some((state, load.used))
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn limits(min: usize, max: usize, max_concurrency: usize) -> Limits {
-        Limits { min, max, max_concurrency, idle_shutdown_after: Duration::from_secs(30) }
-    }
-
-    fn boot_all(scale: &mut Scale<u32>, now: Instant) -> Vec<u64> {
-        let ids: Vec<u64> = (0..scale.boots_wanted()).map(|_| scale.boot()).collect();
-        ids.iter().for_each(|id| scale.booted(*id, true, now));
-        ids
-    }
-
-    #[test]
-    fn it_boots_as_many_as_those_who_wait_need_and_no_more_than_max() {
-        let mut scale = Scale::new(limits(0, 3, 2));
-        assert_eq!(scale.boots_wanted(), 0);
-        for waiter in 0..3 {
-            scale.queue.push(waiter);
-        }
-        assert_eq!(scale.boots_wanted(), 2, "two slots each");
-        scale.boot();
-        assert_eq!(scale.boots_wanted(), 1, "one is on its way");
-        for waiter in 3..100 {
-            scale.queue.push(waiter);
-        }
-        assert_eq!(scale.boots_wanted(), 2, "three at the most");
-    }
-
-    #[test]
-    fn it_shrinks_to_min_when_idle_for_long_enough() {
-        let start = Instant::now();
-        let mut scale = Scale::new(limits(1, 3, 1));
-        for waiter in 0..3 {
-            scale.queue.push(waiter);
-        }
-        let ids = boot_all(&mut scale, start);
-        while scale.grant().is_some() {}
-        let later = start + Duration::from_secs(1);
-        ids.iter().for_each(|id| scale.release(*id, later));
-        assert_eq!(scale.shrink(start + Duration::from_secs(30)), [], "idle for 29 s");
-        assert_eq!(scale.next_look(later), start + Duration::from_secs(31));
-        assert_eq!(scale.shrink(start + Duration::from_secs(31)).len(), 2);
-        assert_eq!(scale.serving(), 1);
-        assert_eq!(scale.boots_wanted(), 0);
-    }
-
-    #[test]
-    fn a_lost_runner_is_replaced_when_min_asks_for_it() {
-        let now = Instant::now();
-        let mut scale = Scale::new(limits(2, 2, 1));
-        let ids = boot_all(&mut scale, now);
-        scale.remove(ids[0]);
-        scale.release(ids[0], now);
-        assert_eq!(scale.boots_wanted(), 1);
-    }
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Ask,
-        GiveBack(usize),
-        GiveUp(usize),
-        BootEnds(bool),
-        Lose(usize),
-        Wait(u64),
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            4 => Just(Step::Ask),
-            3 => any::<usize>().prop_map(Step::GiveBack),
-            1 => any::<usize>().prop_map(Step::GiveUp),
-            2 => any::<bool>().prop_map(Step::BootEnds),
-            1 => any::<usize>().prop_map(Step::Lose),
-            1 => (0..40_u64).prop_map(Step::Wait),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn slots_are_never_lost_or_given_twice_and_nobody_waits_beside_a_free_one(
-            steps in proptest::collection::vec(step(), 1..200),
-            min in 0..3_usize,
-            more in 1..4_usize,
-            max_concurrency in 1..4_usize,
-        ) {
-            let max = min + more;
-            let mut now = Instant::now();
-            let mut scale = Scale::new(limits(min, max, max_concurrency));
-            let mut alive: Vec<u64> = Vec::new();
-            let mut booting: Vec<u64> = Vec::new();
-            let mut held: Vec<u64> = Vec::new();
-            let mut waiting: Vec<(crate::pool::queue::Ticket, u32)> = Vec::new();
-            let mut asked = 0;
-            for step in steps {
-                match step {
-                    Step::Ask => match scale.acquire() {
-                        Some(id) => held.push(id),
-                        None => {
-                            asked += 1;
-                            waiting.push((scale.queue.push(asked), asked));
-                        }
-                    },
-                    Step::GiveBack(which) if !held.is_empty() => {
-                        let id = held.swap_remove(which % held.len());
-                        scale.release(id, now);
-                    }
-                    Step::GiveUp(which) if !waiting.is_empty() => {
-                        let (ticket, asked) = waiting.remove(which % waiting.len());
-                        prop_assert_eq!(scale.queue.remove(ticket), Some(asked));
-                    }
-                    Step::BootEnds(success) if !booting.is_empty() => {
-                        let id = booting.remove(0);
-                        scale.booted(id, success, now);
-                        if success {
-                            alive.push(id);
-                        }
-                    }
-                    Step::Lose(which) if !alive.is_empty() => {
-                        let id = alive.swap_remove(which % alive.len());
-                        scale.remove(id);
-                        held.retain(|held| *held != id);
-                    }
-                    Step::Wait(seconds) => {
-                        now += Duration::from_secs(seconds);
-                        for id in scale.shrink(now) {
-                            prop_assert!(!held.contains(&id), "only idle runners go");
-                            scale.remove(id);
-                            alive.retain(|alive| *alive != id);
-                        }
-                    }
-                    _ => {}
-                }
-                while let Some((waiter, id)) = scale.grant() {
-                    prop_assert_eq!(waiter, waiting.remove(0).1, "first come first served");
-                    held.push(id);
-                }
-                for _ in 0..scale.boots_wanted() {
-                    booting.push(scale.boot());
-                }
-                prop_assert!(alive.len() + booting.len() <= max);
-                prop_assert!(alive.len() + booting.len() >= min);
-                for id in &alive {
-                    let used = held.iter().filter(|held| *held == id).count();
-                    prop_assert!(used <= max_concurrency);
-                    prop_assert!(waiting.is_empty() || used == max_concurrency, "nobody waits beside a free slot");
-                }
-                prop_assert!(held.iter().all(|held| alive.contains(held)));
-                prop_assert!(waiting.is_empty() || !(alive.is_empty() && booting.is_empty()), "somebody waits for nothing");
-            }
-        }
+impl<W> fmt::Debug for Scale<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scale").field("limits", &self.limits).field("counts", &self.counts()).finish_non_exhaustive()
     }
 }

@@ -80,7 +80,8 @@ impl Runner {
             }
         }
         let hosted = unfinished.finish();
-        Ok(Arc::new(Self { id, node, hosted, link, work, leaving: AtomicBool::new(false) }))
+        let (leaving, gone) = (AtomicBool::new(false), watch::Sender::new(false));
+        Ok(Arc::new(Self { id, node, hosted, link, work, leaving, gone }))
     }
 }
 
@@ -102,6 +103,10 @@ pub(super) struct Hosted {
 }
 
 impl Hosted {
+    pub(super) fn id(&self) -> &str {
+        self.instance.id()
+    }
+
     pub(super) async fn destroy(&self) {
         if let Err(err) = self.backend.destroy(&self.instance).await {
             tracing::error!(%err, instance = self.instance.id(), "an instance may have been left behind");

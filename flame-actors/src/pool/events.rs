@@ -1,0 +1,193 @@
+//! What a pool tells of itself as it happens.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+
+use crate::error::{Cause, Error};
+
+/// So many events wait for a slow listener; older ones are lost to it.
+const BUFFERED: usize = 1024;
+
+/// Something that happened in a pool; from [`Pool::events`](crate::Pool::events).
+///
+/// Runners are named by their node names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A runner is being booted.
+    BootStarted {
+        /// The runner.
+        runner: String,
+    },
+    /// A runner serves.
+    Up {
+        /// The runner.
+        runner: String,
+        /// The backend's id of its instance.
+        instance: String,
+        /// From the start of its boot.
+        after: Duration,
+    },
+    /// A boot failed.
+    BootFailed {
+        /// The runner that was to be.
+        runner: String,
+        /// Why.
+        error: Error,
+        /// Boots that failed since the last one that did not, this one included.
+        attempts: u32,
+    },
+    /// A call, a cast or a placement got its slot after it had to wait for one.
+    Waited {
+        /// The runner that it got.
+        runner: String,
+        /// How long it waited.
+        waited: Duration,
+    },
+    /// A call or a cast has ended.
+    Finished {
+        /// Where it ran.
+        runner: String,
+        /// The task.
+        task: String,
+        /// From its sending to its result.
+        ran: Duration,
+        /// What went wrong, if anything did; [`Error::Cancelled`] when its caller has gone.
+        error: Option<Error>,
+    },
+    /// A call or a cast ended without having run.
+    NotRun {
+        /// The task.
+        task: String,
+        /// Why.
+        error: Error,
+    },
+    /// A runner is gone that was not sent away.
+    Lost {
+        /// The runner.
+        runner: String,
+        /// Why, as far as that is known.
+        cause: Cause,
+    },
+    /// A runner is sent away.
+    Shrunk {
+        /// The runner.
+        runner: String,
+        /// Why.
+        why: Leave,
+    },
+    /// This listener was too slow: so many events were lost to it.
+    Missed(u64),
+}
+
+/// Why a pool sends a runner away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Leave {
+    /// It was idle for long enough.
+    Idle,
+    /// It was used once, and the pool is `single_use`.
+    Used,
+    /// It was drained: by [`Pool::drain`](crate::Pool::drain), for its age, or by a `resize`.
+    Drained,
+    /// It keeps work that was told to end.
+    Stuck,
+}
+
+/// What happens in a pool from now on, until the pool has ended; from [`Pool::events`](crate::Pool::events).
+///
+/// A [`Stream`](futures_util::Stream) of [`Event`]s. A listener slows nobody: one that is more than 1,024 events
+/// behind loses the oldest and is told how many by [`Event::Missed`].
+#[derive(Debug)]
+pub struct Events {
+    stream: BroadcastStream<Arc<Event>>,
+    listeners: Arc<AtomicUsize>,
+}
+
+impl Events {
+    /// The next event; `None` once the pool has ended.
+    pub async fn next(&mut self) -> Option<Event> {
+        StreamExt::next(self).await
+    }
+}
+
+impl Stream for Events {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.stream.poll_next_unpin(cx).map(|event| {
+            event.map(|event| match event {
+                Ok(event) => Arc::unwrap_or_clone(event),
+                Err(BroadcastStreamRecvError::Lagged(missed)) => Event::Missed(missed),
+            })
+        })
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.listeners.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Where events are told. Nothing is made of one that nobody listens to.
+#[derive(Debug)]
+pub(super) struct Telling {
+    listeners: Arc<AtomicUsize>,
+    channel: Mutex<Channel>,
+}
+
+#[derive(Debug)]
+enum Channel {
+    /// Nobody has ever listened.
+    Unheard,
+    Open(broadcast::Sender<Arc<Event>>),
+    Ended,
+}
+
+impl Telling {
+    pub(super) fn new() -> Self {
+        Self { listeners: Arc::default(), channel: Mutex::new(Channel::Unheard) }
+    }
+
+    pub(super) fn listen(&self) -> Events {
+        self.listeners.fetch_add(1, Ordering::Relaxed);
+        let mut channel = self.channel.lock();
+        let receiver = match &*channel {
+            Channel::Open(sender) => sender.subscribe(),
+            // Its sender is dropped here, so the stream ends at once.
+            Channel::Ended => broadcast::Sender::new(1).subscribe(),
+            Channel::Unheard => {
+                let (sender, receiver) = broadcast::channel(BUFFERED);
+                *channel = Channel::Open(sender);
+                receiver
+            }
+        };
+        Events { stream: BroadcastStream::new(receiver), listeners: Arc::clone(&self.listeners) }
+    }
+
+    pub(super) fn tell(&self, event: impl FnOnce() -> Event) {
+        if self.listeners.load(Ordering::Relaxed) > 0
+            && let Channel::Open(sender) = &*self.channel.lock()
+        {
+            // An error says that the last listener has just gone.
+            let _ = sender.send(Arc::new(event()));
+        }
+    }
+
+    pub(super) fn end(&self) {
+        *self.channel.lock() = Channel::Ended;
+    }
+}

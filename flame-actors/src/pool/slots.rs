@@ -1,0 +1,236 @@
+//! The way to a slot, and back.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tracing::Instrument as _;
+
+use super::actor::PoolMsg;
+use super::events::{Event, Leave};
+use super::queue::Ticket;
+use super::{Pool, State};
+use crate::error::{Error, Stage};
+use crate::node::runtime;
+use crate::runner::Runner;
+
+/// Gives its slot to one who waits, or says why there will be none; dropped, that the pool is closed.
+pub(super) type Waiter = oneshot::Sender<Result<Slot, Error>>;
+
+impl Pool {
+    /// Asks for a slot. There is one at once, or a place in the queue.
+    ///
+    /// # Errors
+    /// [`Error::PoolFull`] and [`Error::PoolClosed`].
+    pub(crate) fn ask(&self) -> Result<Asked, Error> {
+        let mut state = self.0.state.lock();
+        let ticket = state.scale.queue.ticket();
+        let answer = self.answer(&mut state, ticket, self.0.config.max_waiting)?;
+        Ok(Asked { pool: self.clone(), ticket, since: Instant::now(), answer })
+    }
+
+    fn answer(&self, state: &mut State, ticket: Ticket, max_waiting: usize) -> Result<Answer, Error> {
+        if self.is_closed() {
+            return Err(self.closed_error());
+        }
+        let answer = match state.scale.acquire() {
+            Some(id) => Answer::Slot(self.slot(state, id)),
+            None => {
+                let waiting = state.scale.queue.len();
+                if waiting >= max_waiting {
+                    return Err(Error::PoolFull { pool: self.name().to_owned(), waiting });
+                }
+                let (waiter, granted) = oneshot::channel();
+                state.scale.queue.wait(ticket, waiter);
+                state.scale.wake();
+                Answer::Wait(granted)
+            }
+        };
+        self.changed(state);
+        Ok(answer)
+    }
+
+    fn slot(&self, state: &State, id: u64) -> Slot {
+        let runner = Arc::clone(&state.runners.get(&id).expect("runners with slots are known").runner);
+        Slot { pool: self.clone(), runner, worked: false, held: true }
+    }
+
+    /// Serves those who wait.
+    pub(super) fn grant(&self, state: &mut State) {
+        while let Some((waiter, id)) = state.scale.grant() {
+            if let Err(Ok(mut unwanted)) = waiter.send(Ok(self.slot(state, id))) {
+                // Its caller has just gone. The slot is put back here, since its own drop would lock again.
+                unwanted.held = false;
+                let leaves = state.scale.release(id, false, Instant::now());
+                debug_assert!(!leaves, "a runner that takes work does not leave unused");
+            }
+        }
+    }
+
+    fn release(&self, runner: &Arc<Runner>, worked: bool) {
+        let mut state = self.0.state.lock();
+        let leaves = state.scale.release(runner.id, worked, Instant::now());
+        self.grant(&mut state);
+        self.changed(&state);
+        drop(state);
+        if leaves {
+            let why = if self.0.config.limits.single_use { Leave::Used } else { Leave::Drained };
+            self.send_away(runner, why);
+        }
+    }
+
+    /// Tells what has changed: the numbers to whoever counts, the need of a runner to the actor.
+    pub(super) fn changed(&self, state: &State) {
+        self.0.metrics.counts(state.scale.counts());
+        if state.scale.boots_wanted() > 0 && !self.0.grow_told.swap(true, Ordering::AcqRel) {
+            self.tell(PoolMsg::Grow);
+        }
+    }
+
+    /// The runner gets no more work, as its link is closed or about to be.
+    pub(super) fn retire(&self, id: u64) {
+        let mut state = self.0.state.lock();
+        state.scale.retire(id);
+        self.changed(&state);
+    }
+
+    /// Sends away a runner that keeps work which was told to end.
+    pub(crate) fn dismiss(&self, runner: &Arc<Runner>) {
+        self.retire(runner.id);
+        self.send_away(runner, Leave::Stuck);
+    }
+
+    /// Ends a runner that takes no more work; what it runs has the grace of a shutdown.
+    pub(super) fn send_away(&self, runner: &Arc<Runner>, why: Leave) {
+        tracing::debug!(pool = self.name(), runner = %runner.node(), ?why, "sent away");
+        self.0.events.tell(|| Event::Shrunk { runner: runner.node().to_string(), why });
+        let (runner, grace) = (Arc::clone(runner), self.shutdown_timeout());
+        runtime::spawn(async move { runner.stop(grace).await });
+    }
+
+    /// A call or a cast has ended.
+    pub(crate) fn ran(&self, runner: &Arc<Runner>, task: &str, ran: Duration, error: Option<Error>) {
+        self.0.metrics.ran(error.is_none(), ran);
+        let (runner, task) = (|| runner.node().to_string(), || task.to_owned());
+        self.0.events.tell(|| Event::Finished { runner: runner(), task: task(), ran, error });
+    }
+
+    /// A call or a cast has ended before it was sent.
+    pub(crate) fn not_run(&self, task: &str, error: &Error) {
+        self.0.events.tell(|| Event::NotRun { task: task.to_owned(), error: error.clone() });
+    }
+
+    fn waited_in_vain(&self, bound: Duration) -> Error {
+        let state = self.0.state.lock();
+        let pool = self.name().to_owned();
+        if let Some(last) = &state.failures.last {
+            return Error::Boot { pool, attempts: state.failures.count, reason: last.to_string() };
+        }
+        let (scale, max) = (&state.scale, state.scale.limits().max);
+        let (serving, booting, waiting) = (scale.serving(), scale.booting(), scale.queue.len());
+        let paused = if scale.is_paused() { ", growth is paused" } else { "" };
+        let what =
+            format!("pool \"{pool}\" ({serving} of {max} runners up, {booting} booting, {waiting} waiting{paused})");
+        Error::Timeout { stage: Stage::Waiting, after: bound, what }
+    }
+}
+
+/// A slot that was asked for. Dropped, it leaves the queue.
+pub(crate) struct Asked {
+    pool: Pool,
+    ticket: Ticket,
+    since: Instant,
+    answer: Answer,
+}
+
+enum Answer {
+    Slot(Slot),
+    Wait(oneshot::Receiver<Result<Slot, Error>>),
+    Taken,
+}
+
+impl Asked {
+    /// The slot, once it is there; `bound` is the longest wait from now on.
+    ///
+    /// After it was given, [`again`](Self::again) asks for another one in the same place of the queue.
+    pub(crate) async fn slot(&mut self, bound: Option<Duration>) -> Result<Slot, Error> {
+        if let Answer::Wait(granted) = &mut self.answer {
+            let span = tracing::info_span!("flame.wait", pool = self.pool.name());
+            let granted = granted.instrument(span);
+            let granted = match bound {
+                None => granted.await,
+                Some(bound) => match tokio::time::timeout(bound, granted).await {
+                    Ok(granted) => granted,
+                    Err(_) => return Err(self.pool.waited_in_vain(bound)),
+                },
+            };
+            self.answer = Answer::Taken;
+            let slot = granted.unwrap_or_else(|_| Err(self.pool.closed_error()))?;
+            let waited = self.since.elapsed();
+            self.pool.0.events.tell(|| Event::Waited { runner: slot.runner.node().to_string(), waited });
+            self.pool.0.metrics.queue_wait.record(waited);
+            return Ok(slot);
+        }
+        match std::mem::replace(&mut self.answer, Answer::Taken) {
+            Answer::Slot(slot) => {
+                self.pool.0.metrics.queue_wait.record(Duration::ZERO);
+                Ok(slot)
+            }
+            Answer::Wait(_) | Answer::Taken => Err(Error::Cancelled("a slot that was given already".to_owned())),
+        }
+    }
+
+    /// Goes back to its old place, in front of all who came later: nothing was sent to this runner, whose link is closed.
+    pub(crate) fn again(&mut self, runner: &Arc<Runner>) -> Result<(), Error> {
+        let mut state = self.pool.0.state.lock();
+        state.scale.retire(runner.id);
+        self.answer = self.pool.answer(&mut state, self.ticket, usize::MAX)?;
+        Ok(())
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if let Answer::Wait(_) = self.answer {
+            let mut state = self.pool.0.state.lock();
+            let waiter = state.scale.queue.remove(self.ticket);
+            self.pool.changed(&state);
+            drop(state);
+            // `None`: it was served in this moment, and the slot goes back when the answer is dropped.
+            drop(waiter);
+        }
+    }
+}
+
+/// The right to run one thing on one runner. Dropped, it goes to whoever waits longest.
+pub(crate) struct Slot {
+    pool: Pool,
+    runner: Arc<Runner>,
+    /// Whether something was sent to the runner for it.
+    worked: bool,
+    held: bool,
+}
+
+impl Slot {
+    pub(crate) fn runner(&self) -> &Arc<Runner> {
+        &self.runner
+    }
+
+    /// Notes whether the runner has got work in it.
+    pub(crate) fn worked(&mut self, worked: bool) {
+        self.worked = worked;
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.held {
+            self.pool.release(&self.runner, self.worked);
+        }
+    }
+}
