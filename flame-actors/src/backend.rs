@@ -44,7 +44,12 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// [`Error::Backend`] when the infrastructure cannot be asked.
     fn inspect<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<InstanceState, Error>>;
 
-    /// The instances that the parent of this node name left behind. Without an answer of its own: none.
+    /// The instances that a former life of this parent left behind, which are then destroyed. Without an answer of its
+    /// own: none.
+    ///
+    /// `parent` is what was given as the node's name: the names of its lives begin with that and a `-`, and so do the
+    /// [`Boot::runner`]s of what they booted. An instance counts only if it was booted from this same machine and its
+    /// parent is gone; no one else's may be listed. It is asked when a pool starts on a node that is no runner.
     ///
     /// # Errors
     /// [`Error::Backend`] when the infrastructure cannot be asked.

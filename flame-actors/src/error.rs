@@ -216,6 +216,10 @@ pub enum Cause {
     ConnectionClosed,
     /// It was stopped on purpose by its pool.
     Stopped,
+    /// Its platform ended it, not its pool: a host that failed, a machine that was wanted elsewhere.
+    Destroyed,
+    /// Its connection was refused, for this reason.
+    Refused(String),
     /// It sent something that is not of our protocol.
     Protocol(String),
 }
@@ -229,6 +233,8 @@ impl Cause {
             Self::LeaseExpired => "lease_expired",
             Self::ConnectionClosed => "connection_closed",
             Self::Stopped => "stopped",
+            Self::Destroyed => "destroyed",
+            Self::Refused(_) => "refused",
             Self::Protocol(_) => "protocol",
         }
     }
@@ -242,6 +248,8 @@ impl std::fmt::Display for Cause {
             Self::LeaseExpired => f.write_str("nothing was heard of it for its lease"),
             Self::ConnectionClosed => f.write_str("the connection was closed"),
             Self::Stopped => f.write_str("it was stopped"),
+            Self::Destroyed => f.write_str("its platform ended it"),
+            Self::Refused(why) => write!(f, "its connection was refused: {why}"),
             Self::Protocol(what) => write!(f, "it broke the protocol: {what}"),
         }
     }

@@ -12,6 +12,7 @@ mod relay;
 pub(crate) mod route;
 pub(crate) mod runtime;
 pub(crate) mod session;
+mod signals;
 pub(crate) mod tls;
 mod watcher;
 
@@ -26,6 +27,7 @@ use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
 use self::join::{Build, Purpose, Welcome};
+use self::lease::Side;
 use self::link::Link;
 use self::listener::Listener;
 use self::session::Session;
@@ -39,7 +41,9 @@ use crate::runner::agent::Agent;
 const DEFAULT_LEASE: Duration = Duration::from_secs(15);
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 /// A runner whose parent is gone, and whose work has ended, has this long to leave `main` by itself.
-const EXIT_GRACE: Duration = Duration::from_millis(500);
+const EXIT_GRACE: Duration = Duration::from_millis(300);
+/// After a second signal the runners have so long to be destroyed.
+const DESTROY_BOUND: Duration = Duration::from_secs(5);
 
 /// This process as a node of its application.
 ///
@@ -51,10 +55,13 @@ pub struct Node(Arc<Inner>);
 
 struct Inner {
     name: Arc<str>,
+    /// The name without the part that is unique per boot.
+    given_name: String,
     build: Build,
     listen: SocketAddr,
     advertise: Option<String>,
     lease: Duration,
+    handle_signals: bool,
     listener: OnceCell<Arc<Listener>>,
     session: OnceCell<Arc<Session>>,
     provided: RwLock<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
@@ -90,6 +97,7 @@ impl Node {
             advertise: None,
             lease: DEFAULT_LEASE,
             build_id: None,
+            handle_signals: true,
         }
     }
 
@@ -128,8 +136,13 @@ impl Node {
     /// Takes work until told to stop: what a runner does once the application is up.
     ///
     /// Returns when the pool sends the runner away, or when the parent is gone; `main` is to return then. A process
-    /// that stays is ended by force: after `shutdown_timeout` by its backend, and half a second after the loss of its
-    /// parent by itself.
+    /// that stays is ended by force: after `shutdown_timeout` by its backend, and a third of a second after the loss
+    /// of its parent by itself.
+    ///
+    /// Meanwhile SIGTERM and SIGINT mean that this runner is wanted away: it says so, gets no more work, finishes what
+    /// it has within `shutdown_timeout`, and leaves; its pool boots another one where that is needed. A second signal
+    /// ends its work at once. [`NodeBuilder::handle_signals`] leaves signals to the application, which has
+    /// [`leave`](Self::leave).
     ///
     /// # Errors
     /// [`Error::Config`] when this node is no runner, [`Error::Join`] when the session with the parent failed.
@@ -147,6 +160,16 @@ impl Node {
             }
             () = runner.agent.stopped() => {}
         }
+        if self.0.handle_signals {
+            let (mut signals, agent) = (signals::listen()?, Arc::clone(&runner.agent));
+            runtime::spawn(async move {
+                let signal = signals.next().await;
+                tracing::info!(%signal, "this runner is wanted away");
+                agent.leave();
+                signals.next().await;
+                agent.stop();
+            });
+        }
         runner.agent.ready();
         runner.agent.stopped().await;
         if runner.agent.lost_its_parent() && runner.has_lifeline {
@@ -155,10 +178,69 @@ impl Node {
         Ok(())
     }
 
+    /// Has this runner leave: it gets no more work, finishes what it has within `shutdown_timeout`, and
+    /// [`serve`](Self::serve) returns. For an application that handles signals itself.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when this node is no runner.
+    pub fn leave(&self) -> Result<(), Error> {
+        let Some(runner) = &self.0.runner else {
+            let reason = "only a runner leaves, and this process was not booted as one".to_owned();
+            return Err(Error::Config { option: "leave".to_owned(), reason });
+        };
+        runner.agent.leave();
+        Ok(())
+    }
+
     /// Ends every pool of this node, each as [`Pool::shutdown`] does.
     pub async fn shutdown(&self) {
         let pools = std::mem::take(&mut *self.0.pools.lock());
         futures_util::future::join_all(pools.iter().map(Pool::shutdown)).await;
+    }
+
+    /// Waits for SIGTERM or SIGINT, and shuts every pool of this node down then: what a parent does in a rolling
+    /// deploy. When this returns, `main` is to return.
+    ///
+    /// Pools take no new work from the signal on ([`Error::PoolClosed`]), what runs has `shutdown_timeout`, then the
+    /// runners stop. A second signal destroys the runners at once, and ends this process with code 128 and the
+    /// signal's number. An application with signal handling of its own calls [`shutdown`](Self::shutdown) instead.
+    ///
+    /// ```no_run
+    /// # use flame_actors::{Error, Node, Pool};
+    /// # async fn serve_web(_: Pool) -> Result<(), Error> { Ok(()) }
+    /// # async fn example(node: Node, pool: Pool) -> Result<(), Error> {
+    /// tokio::select! {
+    ///     served = serve_web(pool) => served,
+    ///     ended = node.shutdown_on_signal() => ended,
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the system does not let this process handle signals.
+    pub async fn shutdown_on_signal(&self) -> Result<(), Error> {
+        let (mut signals, node) = (signals::listen()?, self.clone());
+        // On our runtime: a second signal counts also when the application is stuck.
+        let ended = signals::OnDrop::new(runtime::spawn(async move {
+            let signal = signals.next().await;
+            tracing::info!(%signal, node = node.name(), "shutting down");
+            let pools = node.0.pools.lock().clone();
+            tokio::select! {
+                () = node.shutdown() => {}
+                signal = signals.next() => {
+                    tracing::warn!(%signal, "a second signal: all runners are destroyed");
+                    let destroyed = futures_util::future::join_all(pools.iter().map(Pool::destroy));
+                    let _ = tokio::time::timeout(DESTROY_BOUND, destroyed).await;
+                    std::process::exit(signal.exit_code());
+                }
+            }
+        }));
+        ended.await;
+        Ok(())
+    }
+
+    pub(crate) fn given_name(&self) -> &str {
+        &self.0.given_name
     }
 
     pub(crate) fn shared_name(&self) -> &Arc<str> {
@@ -213,6 +295,7 @@ pub struct NodeBuilder {
     advertise: Option<String>,
     lease: Duration,
     build_id: Option<String>,
+    handle_signals: bool,
 }
 
 impl NodeBuilder {
@@ -255,6 +338,15 @@ impl NodeBuilder {
         self
     }
 
+    /// Whether a runner that serves takes SIGTERM and SIGINT as the wish that it leaves; `true` by default.
+    ///
+    /// See [`Node::serve`]. A parent takes no signal before [`Node::shutdown_on_signal`] is called.
+    #[must_use]
+    pub fn handle_signals(mut self, handle: bool) -> Self {
+        self.handle_signals = handle;
+        self
+    }
+
     /// Starts this process' node, or returns the one that was started before, whatever these settings are.
     ///
     /// # Errors
@@ -276,9 +368,9 @@ impl NodeBuilder {
                     Some(name) => checked("name", name)?,
                     None => executable_name(),
                 };
-                let name: Arc<str> = format!("{name}-{}", unique()).into();
-                route::set_name(&name);
-                Ok(self.into_node(name, build, OnceCell::new(), None))
+                let full: Arc<str> = format!("{name}-{}", unique()).into();
+                route::set_name(&full);
+                Ok(self.into_node(full, name, build, OnceCell::new(), None))
             }
             Some(booted) => self.join(build, booted).await,
         }
@@ -291,7 +383,8 @@ impl NodeBuilder {
         let (stream, welcome) = invitation.dial::<Welcome>(Purpose::Link, invitation.token.clone(), &build).await?;
         route::set_name(&name);
         let agent = Agent::start(Arc::clone(&name), Handle::current(), welcome.shutdown_timeout);
-        let link = Link::over_wire(Arc::clone(&invitation.parent), welcome.lease, Arc::new(Arc::clone(&agent)));
+        let link =
+            Link::over_wire(Arc::clone(&invitation.parent), Side::Runner, welcome.lease, Arc::new(Arc::clone(&agent)));
         agent.attach(&link);
         route::add_parent(&link);
 
@@ -299,7 +392,14 @@ impl NodeBuilder {
         let parent = invitation.parent();
         let has_lifeline = lifeline.is_some();
         let runner = AsRunner { parent, agent: Arc::clone(&agent), has_lifeline };
-        let node = self.into_node(name, build.clone(), OnceCell::new_with(Some(Arc::clone(&session))), Some(runner));
+        let given_name = name.to_string();
+        let node = self.into_node(
+            name,
+            given_name,
+            build.clone(),
+            OnceCell::new_with(Some(Arc::clone(&session))),
+            Some(runner),
+        );
 
         link.start(stream);
         runtime::spawn(open_session(session, invitation, welcome, build, Arc::clone(&link)));
@@ -326,16 +426,19 @@ impl NodeBuilder {
     fn into_node(
         self,
         name: Arc<str>,
+        given_name: String,
         build: Build,
         session: OnceCell<Arc<Session>>,
         runner: Option<AsRunner>,
     ) -> Node {
         Node(Arc::new(Inner {
             name,
+            given_name,
             build,
             listen: self.listen,
             advertise: self.advertise,
             lease: self.lease,
+            handle_signals: self.handle_signals,
             listener: OnceCell::new(),
             session,
             provided: RwLock::default(),
@@ -355,10 +458,15 @@ async fn open_session(
 ) {
     let opened = invitation.dial::<()>(Purpose::Session, welcome.session_token, &build).await;
     match opened.and_then(|(stream, ())| session.attach(stream, &invitation.parent, false)) {
-        Ok(()) => session.closed(&invitation.parent).await,
-        Err(err) => tracing::warn!(%err, "no session with the parent"),
+        Ok(()) => {
+            session.closed(&invitation.parent).await;
+            link.close(Cause::ConnectionClosed);
+        }
+        Err(err) => {
+            tracing::warn!(%err, "no session with the parent");
+            link.close(Cause::Refused(err.to_string()));
+        }
     }
-    link.close(Cause::ConnectionClosed);
 }
 
 /// An id that no other boot has.

@@ -35,6 +35,7 @@ use self::scale::Scale;
 use self::slots::Waiter;
 pub(crate) use self::slots::{Asked, Slot};
 pub use self::status::{PoolStatus, RunnerStatus};
+use crate::backend::Backend;
 use crate::call::{Call, Cast};
 use crate::error::Error;
 use crate::node::runtime;
@@ -252,6 +253,14 @@ impl Pool {
         }
     }
 
+    /// Destroys all runners, with what they run.
+    pub(crate) async fn destroy(&self) {
+        self.0.closed.store(true, Ordering::Release);
+        self.0.closing.send_replace(true);
+        let runners: Vec<_> = self.0.state.lock().runners.values().map(|up| Arc::clone(&up.runner)).collect();
+        futures_util::future::join_all(runners.iter().map(|runner| runner.destroy())).await;
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.0.closed.load(Ordering::Acquire)
     }
@@ -307,7 +316,12 @@ impl Pool {
         let spawned =
             spawned.await.map_err(|err| err.to_string()).and_then(|spawned| spawned.map_err(|err| err.to_string()));
         match spawned {
-            Ok(_) => Ok(pool),
+            Ok(_) => {
+                if !node.is_runner() {
+                    runtime::spawn(sweep(node.given_name().to_owned(), Arc::clone(&pool.0.config.backend)));
+                }
+                Ok(pool)
+            }
             Err(reason) => {
                 pool.0.closed.store(true, Ordering::Release);
                 Err(Error::Config { option: format!("pool \"{}\": linked_to", pool.name()), reason })
@@ -326,6 +340,21 @@ impl Pool {
 
     pub(crate) fn closed_error(&self) -> Error {
         Error::PoolClosed { pool: self.name().to_owned() }
+    }
+}
+
+/// Destroys what a former life of this parent left behind.
+async fn sweep(parent: String, backend: Arc<dyn Backend>) {
+    let left = match backend.list(&parent).await {
+        Ok(left) => left,
+        // A backend that lacks its settings says so when it is to boot something.
+        Err(err) => return tracing::debug!(backend = backend.name(), %err, "cannot look for what was left behind"),
+    };
+    for instance in left {
+        match backend.destroy(&instance).await {
+            Ok(()) => tracing::info!(backend = backend.name(), instance = instance.id(), "left behind, and destroyed"),
+            Err(err) => tracing::error!(%err, instance = instance.id(), "an instance was left behind"),
+        }
     }
 }
 

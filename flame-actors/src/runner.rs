@@ -47,6 +47,8 @@ pub(crate) struct Outgoing<'a> {
 /// What was asked of a runner and has not ended.
 struct Work {
     ready: watch::Sender<bool>,
+    /// It has said that it is wanted away.
+    leaving: watch::Sender<bool>,
     under_way: Mutex<UnderWay>,
 }
 
@@ -103,6 +105,17 @@ impl Runner {
     /// The backend's id of its instance.
     pub(crate) fn instance(&self) -> &str {
         self.hosted.id()
+    }
+
+    /// Whether it has said that it is wanted away.
+    pub(crate) fn wants_to_leave(&self) -> bool {
+        *self.work.leaving.borrow()
+    }
+
+    /// Waits until it says that it is wanted away.
+    pub(crate) async fn leaving(&self) {
+        // The sender lives in self.
+        let _ = self.work.leaving.subscribe().wait_for(|leaving| *leaving).await;
     }
 
     /// Tells when nothing of it is left.
@@ -216,6 +229,11 @@ impl Runner {
         self.gone.send_replace(true);
     }
 
+    /// Ends the instance at once, whatever it has under way.
+    pub(crate) async fn destroy(&self) {
+        self.hosted.destroy().await;
+    }
+
     /// Ends the instance at once, unless it is about to leave by itself; returns when it is gone.
     pub(crate) async fn clear_away(&self) {
         self.link.close(Cause::Stopped);
@@ -238,6 +256,7 @@ impl Role for Work {
     fn receive(&self, link: &Arc<Link>, frame: Frame, body: Bytes) {
         match frame {
             Frame::Ready => drop(self.ready.send_replace(true)),
+            Frame::Leaving => drop(self.leaving.send_replace(true)),
             Frame::Ran { id, outcome } => {
                 let run = self.under_way.lock().runs.remove(&id);
                 if let Some(Run { result, slot, keep_slot }) = run {

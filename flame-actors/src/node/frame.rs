@@ -2,6 +2,8 @@
 //!
 //! One frame on the wire is `u32 length · u16 head length · head · body`, big-endian, where the length counts all
 //! that follows it, the head is a [`Frame`] in compact MessagePack, and the body is what a caller encoded, untouched.
+//! A frame over 64 KiB is cut into parts, each with a length of its own; the highest bit of that says that it is a part,
+//! and the next one that it is the last. Heartbeats go between the parts.
 
 use std::sync::Arc;
 
@@ -39,6 +41,8 @@ pub(crate) enum Frame {
 
     /// Runner to parent: the application called `serve`.
     Ready,
+    /// Runner to parent: it is wanted away, so it is to get no more work, and a `Shutdown` when it has none.
+    Leaving,
     /// Parent to runner: end what runs within the grace, then leave.
     Shutdown {
         grace_ms: u64,
@@ -162,13 +166,43 @@ pub(crate) fn encode_head(frame: &Frame) -> Vec<u8> {
     rmp_serde::to_vec(frame).expect("heads are plain data")
 }
 
-/// Appends one frame to the write buffer.
-pub(crate) fn put(buf: &mut BytesMut, head: &[u8], body: &[u8]) {
-    let head_len = u16::try_from(head.len()).expect("heads that are queued were checked by `fits`");
-    buf.put_u32((2 + head.len() + body.len()) as u32);
-    buf.put_u16(head_len);
-    buf.put_slice(head);
-    buf.put_slice(body);
+/// A frame that is longer than this is sent in parts of this size.
+const PART_BYTES: usize = 64 * 1024;
+/// In a length: these bytes are a part of a frame.
+const PART: u32 = 1 << 31;
+/// In a length: they are the last part.
+const LAST: u32 = 1 << 30;
+
+/// A frame that is being written.
+pub(crate) struct Writing<'a> {
+    head: &'a [u8],
+    body: &'a [u8],
+    begun: bool,
+}
+
+impl<'a> Writing<'a> {
+    pub(crate) fn new(head: &'a [u8], body: &'a [u8]) -> Self {
+        Self { head, body, begun: false }
+    }
+
+    /// Appends the next part to the write buffer, or the whole frame if it is short. `false`: that was all of it.
+    pub(crate) fn put(&mut self, buf: &mut BytesMut) -> bool {
+        let head_len = u16::try_from(self.head.len()).expect("heads that are queued were checked by `fits`");
+        let prefix = if self.begun { 0 } else { 2 + self.head.len() };
+        let len = (prefix + self.body.len()).min(PART_BYTES.max(prefix));
+        let (now, rest) = self.body.split_at(len - prefix);
+        let is_whole = !self.begun && rest.is_empty();
+        let flags = if is_whole { 0 } else { PART | if rest.is_empty() { LAST } else { 0 } };
+        buf.put_u32(len as u32 | flags);
+        if !self.begun {
+            buf.put_u16(head_len);
+            buf.put_slice(self.head);
+        }
+        buf.put_slice(now);
+        self.begun = true;
+        self.body = rest;
+        !rest.is_empty()
+    }
 }
 
 /// Whether a head can be sent; texts in it (reasons, panics) may be of any length.
@@ -176,27 +210,53 @@ pub(crate) fn fits(head: &[u8]) -> bool {
     head.len() <= usize::from(u16::MAX)
 }
 
-/// Takes one frame off the read buffer, or says how it is broken. `Ok(None)` asks for more bytes.
-pub(crate) fn take(buf: &mut BytesMut) -> Result<Option<(Frame, Bytes)>, String> {
-    if buf.len() < 4 {
-        return Ok(None);
+/// What has been read and is not yet a frame.
+#[derive(Default)]
+pub(crate) struct Reader {
+    /// To be filled from the connection.
+    pub(crate) buf: BytesMut,
+    parts: BytesMut,
+}
+
+impl Reader {
+    /// Takes the next frame, or says how it is broken. `Ok(None)` asks for more bytes.
+    pub(crate) fn take(&mut self) -> Result<Option<(Frame, Bytes)>, String> {
+        loop {
+            if self.buf.len() < 4 {
+                return Ok(None);
+            }
+            let prefix = u32::from_be_bytes([self.buf[0], self.buf[1], self.buf[2], self.buf[3]]);
+            let len = (prefix & !(PART | LAST)) as usize;
+            let is_part = prefix & PART != 0;
+            let total = if is_part { self.parts.len() + len } else { len };
+            if len == 0 || total > MAX_FRAME_BYTES {
+                return Err(format!("a frame of {total} bytes"));
+            }
+            if self.buf.len() < 4 + len {
+                return Ok(None);
+            }
+            self.buf.advance(4);
+            let bytes = self.buf.split_to(len);
+            if !is_part {
+                return decode(bytes.freeze()).map(Some);
+            }
+            self.parts.extend_from_slice(&bytes);
+            if prefix & LAST != 0 {
+                return decode(std::mem::take(&mut self.parts).freeze()).map(Some);
+            }
+        }
     }
-    let len = u32::from_be_bytes([buf[0], buf[1], buf[2], buf[3]]) as usize;
-    if !(2..=MAX_FRAME_BYTES).contains(&len) {
-        return Err(format!("a frame of {len} bytes"));
-    }
-    if buf.len() < 4 + len {
-        return Ok(None);
-    }
-    buf.advance(4);
-    let mut body = buf.split_to(len).freeze();
-    let head_len = usize::from(body.get_u16());
+}
+
+fn decode(mut body: Bytes) -> Result<(Frame, Bytes), String> {
+    let len = body.len();
+    let head_len = usize::from(body.try_get_u16().map_err(|_| format!("a frame of {len} bytes"))?);
     if body.len() < head_len {
         return Err(format!("a head of {head_len} bytes in a frame of {len}"));
     }
     let head = body.split_to(head_len);
     let frame = rmp_serde::from_slice(&head).map_err(|err| format!("a head that does not decode: {err}"))?;
-    Ok(Some((frame, body)))
+    Ok((frame, body))
 }
 
 #[cfg(test)]
@@ -204,34 +264,82 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn run() -> Frame {
+        Frame::Run { id: 7, task: "a::b".into(), deadline_ms: Some(3), linked: true }
+    }
+
+    fn all(reader: &mut Reader, bytes: &[u8]) -> Vec<(Frame, Vec<u8>)> {
+        reader.buf.put_slice(bytes);
+        std::iter::from_fn(|| reader.take().unwrap()).map(|(frame, body)| (frame, body.to_vec())).collect()
+    }
+
     #[test]
     fn a_frame_comes_back_whole_from_any_pieces() {
-        let frame = Frame::Run { id: 7, task: "a::b".into(), deadline_ms: Some(3), linked: true };
         let mut wire = BytesMut::new();
-        put(&mut wire, &encode_head(&frame), b"body");
-        put(&mut wire, &encode_head(&Frame::Ready), b"");
-        let mut buf = BytesMut::new();
-        let mut seen = Vec::new();
-        for byte in wire {
-            buf.put_u8(byte);
-            if let Some((frame, body)) = take(&mut buf).unwrap() {
-                seen.push((frame, body.to_vec()));
-            }
+        assert!(!Writing::new(&encode_head(&run()), b"body").put(&mut wire));
+        assert!(!Writing::new(&encode_head(&Frame::Ready), b"").put(&mut wire));
+        let mut reader = Reader::default();
+        let seen: Vec<_> = wire.iter().flat_map(|byte| all(&mut reader, &[*byte])).collect();
+        assert_eq!(seen, [(run(), b"body".to_vec()), (Frame::Ready, Vec::new())]);
+    }
+
+    #[test]
+    fn a_heartbeat_overtakes_the_rest_of_a_long_frame() {
+        let body: Vec<u8> = (0..3 * PART_BYTES).map(|n| n as u8).collect();
+        let (head, beat) = (encode_head(&run()), encode_head(&Frame::Ping(1)));
+        let mut long = Writing::new(&head, &body);
+        let mut wire = BytesMut::new();
+        while long.put(&mut wire) {
+            assert!(!Writing::new(&beat, &[]).put(&mut wire));
         }
-        assert_eq!(seen, [(frame, b"body".to_vec()), (Frame::Ready, Vec::new())]);
+        let seen = all(&mut Reader::default(), &wire);
+        let beats = vec![(Frame::Ping(1), Vec::new()); 3];
+        assert_eq!(seen, [beats, vec![(run(), body)]].concat());
     }
 
     proptest! {
         #[test]
         fn hostile_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
-            let mut buf = BytesMut::from(&bytes[..]);
-            while let Ok(Some(_)) = take(&mut buf) {}
+            let mut reader = Reader { buf: BytesMut::from(&bytes[..]), ..Reader::default() };
+            while let Ok(Some(_)) = reader.take() {}
         }
 
         #[test]
-        fn a_length_over_the_limit_is_refused_before_it_is_awaited(len in (MAX_FRAME_BYTES as u32 + 1)..) {
-            let mut buf = BytesMut::from(&len.to_be_bytes()[..]);
-            prop_assert!(take(&mut buf).is_err());
+        fn hostile_parts_never_panic(
+            parts in proptest::collection::vec((any::<bool>(), any::<bool>(), 0..5_u32, any::<[u8; 4]>()), 0..20),
+        ) {
+            let mut reader = Reader::default();
+            for (part, last, len, bytes) in parts {
+                reader.buf.put_u32(len | if part { PART } else { 0 } | if last { LAST } else { 0 });
+                reader.buf.put_slice(&bytes[..bytes.len().min(len as usize)]);
+            }
+            while let Ok(Some(_)) = reader.take() {}
         }
+
+        #[test]
+        fn any_body_comes_back(len in 0..4 * PART_BYTES) {
+            let (head, body) = (encode_head(&run()), vec![7; len]);
+            let mut wire = BytesMut::new();
+            let mut writing = Writing::new(&head, &body);
+            while writing.put(&mut wire) {}
+            prop_assert_eq!(all(&mut Reader::default(), &wire), [(run(), body)]);
+        }
+
+        #[test]
+        fn a_length_over_the_limit_is_refused_before_it_is_awaited(len in (MAX_FRAME_BYTES as u32 + 1)..LAST) {
+            let mut reader = Reader { buf: BytesMut::from(&len.to_be_bytes()[..]), ..Reader::default() };
+            prop_assert!(reader.take().is_err());
+        }
+    }
+
+    #[test]
+    fn parts_over_the_limit_are_refused() {
+        let mut reader = Reader::default();
+        let part = [&(PART_BYTES as u32 | PART).to_be_bytes()[..], &vec![0; PART_BYTES]].concat();
+        let refused = (0..=MAX_FRAME_BYTES / PART_BYTES).any(|_| {
+            reader.buf.put_slice(&part);
+            reader.take().is_err()
+        });
+        assert!(refused);
     }
 }

@@ -6,15 +6,15 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, watch};
 
-use super::frame::{self, Frame, Hop};
-use super::lease::Lease;
+use super::frame::{self, Frame, Hop, Reader, Writing};
+use super::lease::{Lease, Moment, Side, Standing};
 use super::route;
 use super::runtime;
 use crate::error::{Cause, Error};
@@ -31,8 +31,9 @@ pub(crate) trait Role: Send + Sync + 'static {
 /// One end of a link.
 pub(crate) struct Link {
     peer: Arc<str>,
-    period: Duration,
     lease: Mutex<Lease>,
+    /// Told when the lease is in good standing again.
+    proven: Notify,
     out: Outgoing,
     role: Mutex<Option<Arc<dyn Role>>>,
     waiting: Mutex<Waiting>,
@@ -91,15 +92,12 @@ const FIRST_SWEEP: usize = 256;
 /// Above this many bytes a batch is written before more is added to it.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// So many heartbeats are sent within one lease, so that a lost or late one is not the end.
-const BEATS_PER_LEASE: u32 = 4;
-
 impl Link {
-    fn new(peer: Arc<str>, period: Duration, out: Outgoing, role: Arc<dyn Role>) -> Arc<Self> {
+    fn new(peer: Arc<str>, lease: Lease, out: Outgoing, role: Arc<dyn Role>) -> Arc<Self> {
         Arc::new(Self {
             peer,
-            period,
-            lease: Mutex::new(Lease::new(Instant::now(), period)),
+            lease: Mutex::new(lease),
+            proven: Notify::new(),
             out,
             role: Mutex::new(Some(role)),
             waiting: Mutex::default(),
@@ -108,14 +106,19 @@ impl Link {
     }
 
     /// A link over a connection whose handshake is done; `start` sets it going.
-    pub(crate) fn over_wire(peer: Arc<str>, period: Duration, role: Arc<dyn Role>) -> Arc<Self> {
-        Self::new(peer, period, Outgoing::Wire(WriteQueue::default()), role)
+    pub(crate) fn over_wire(peer: Arc<str>, side: Side, lease: Duration, role: Arc<dyn Role>) -> Arc<Self> {
+        let lease = Lease::new(side, lease, Moment::now());
+        Self::new(peer, lease, Outgoing::Wire(WriteQueue::default()), role)
     }
 
     /// Both ends of a link inside this process.
     pub(crate) fn in_memory(peer: &Arc<str>, near: Arc<dyn Role>, far: Arc<dyn Role>) -> (Arc<Self>, Arc<Self>) {
-        let end = |role| Self::new(Arc::clone(peer), Duration::MAX, Outgoing::Memory(OnceLock::new()), role);
-        let (near, far) = (end(near), end(far));
+        // It never starts, so its leases are never looked at.
+        let end = |role, side| {
+            let lease = Lease::new(side, Duration::MAX, Moment::now());
+            Self::new(Arc::clone(peer), lease, Outgoing::Memory(OnceLock::new()), role)
+        };
+        let (near, far) = (end(near, Side::Parent), end(far, Side::Runner));
         near.join_memory(&far);
         far.join_memory(&near);
         (near, far)
@@ -225,7 +228,13 @@ impl Link {
         cause.clone().expect("waited for it")
     }
 
-    /// Closes the link; what waits on it ends with `cause`. Frames that are queued are still written.
+    /// Whether what is read may be taken, and what is queued may be written.
+    fn standing(&self) -> Standing {
+        self.lease.lock().standing(Moment::now())
+    }
+
+    /// Closes the link; what waits on it ends with `cause`. Frames that are queued are still written, unless its lease
+    /// is over.
     pub(crate) fn close(self: &Arc<Self>, cause: Cause) {
         let first = self.closed.send_if_modified(|closed| {
             let first = closed.is_none();
@@ -277,7 +286,10 @@ impl Link {
             Frame::Ping(number) => {
                 let _ = self.send(Frame::Pong(number), Bytes::new());
             }
-            Frame::Pong(number) => self.lease.lock().acknowledged(number),
+            Frame::Pong(number) => {
+                self.lease.lock().acknowledged(number);
+                self.proven.notify_one();
+            }
             Frame::Reply { id, outcome } => self.answered(id, outcome, body),
             Frame::Taken { id } => self.taken(id),
             Frame::Message { .. } | Frame::Actor { .. } | Frame::Watch { .. } | Frame::Down { .. } => {
@@ -302,32 +314,61 @@ impl std::fmt::Debug for Link {
 impl WriteQueue {
     fn put_beats(&self, buf: &mut BytesMut) {
         for head in self.beats.lock().drain(..) {
-            frame::put(buf, &head, &[]);
+            Writing::new(&head, &[]).put(buf);
         }
     }
 }
 
 async fn read_loop<S: AsyncRead>(link: Arc<Link>, mut read: ReadHalf<S>) {
-    let mut buf = BytesMut::with_capacity(BATCH_BYTES);
+    let mut reader = Reader::default();
     let mut closed = link.closed.subscribe();
+    // Frames that came while the lease was unproven.
+    let mut held = Vec::new();
     let cause = loop {
-        match frame::take(&mut buf) {
-            Ok(Some((frame, body))) => link.dispatch(frame, body),
-            Ok(None) => {
-                buf.reserve(BATCH_BYTES);
-                let read = tokio::select! {
-                    read = read.read_buf(&mut buf) => read,
-                    _ = closed.wait_for(Option::is_some) => return,
-                };
-                match read {
-                    Ok(0) | Err(_) => break Cause::ConnectionClosed,
-                    Ok(_) => {}
-                }
-            }
-            Err(what) => break Cause::Protocol(what),
+        reader.buf.reserve(BATCH_BYTES);
+        let read = tokio::select! {
+            read = read.read_buf(&mut reader.buf) => read,
+            _ = closed.wait_for(Option::is_some) => return,
+        };
+        if !matches!(read, Ok(1..)) {
+            break Cause::ConnectionClosed;
+        }
+        if let Err(cause) = link.take_frames(&mut reader, &mut held) {
+            break cause;
         }
     };
     link.close(cause);
+}
+
+impl Link {
+    /// Takes the frames that have been read. After a stall that was longer than the lease nothing is taken.
+    fn take_frames(self: &Arc<Self>, reader: &mut Reader, held: &mut Vec<(Frame, Bytes)>) -> Result<(), Cause> {
+        let now = Moment::now();
+        let mut standing = {
+            let mut lease = self.lease.lock();
+            let standing = lease.standing(now);
+            if standing == Standing::Good {
+                lease.heard(now);
+            }
+            standing
+        };
+        loop {
+            match standing {
+                Standing::Expired => return Err(Cause::LeaseExpired),
+                Standing::Good => held.drain(..).for_each(|(frame, body)| self.dispatch(frame, body)),
+                Standing::Unproven => {}
+            }
+            let Some((frame, body)) = reader.take().map_err(Cause::Protocol)? else { return Ok(()) };
+            match (standing, &frame) {
+                (Standing::Unproven, Frame::Ping(_) | Frame::Pong(_)) => {
+                    self.dispatch(frame, body);
+                    standing = self.standing();
+                }
+                (Standing::Unproven, _) => held.push((frame, body)),
+                _ => self.dispatch(frame, body),
+            }
+        }
+    }
 }
 
 async fn write_loop<S: AsyncWrite>(link: Arc<Link>, mut write: WriteHalf<S>) {
@@ -336,23 +377,40 @@ async fn write_loop<S: AsyncWrite>(link: Arc<Link>, mut write: WriteHalf<S>) {
     loop {
         // Looked at before the queue, so that what was queued before the close is still written.
         let closed = link.cause();
-        let batch = std::mem::take(&mut *queue.frames.lock());
+        let standing = link.standing();
+        if closed == Some(Cause::LeaseExpired) || standing == Standing::Expired {
+            return link.close(Cause::LeaseExpired);
+        }
+        let batch = match standing {
+            Standing::Good => std::mem::take(&mut *queue.frames.lock()),
+            _ => Vec::new(),
+        };
         queue.put_beats(&mut buf);
         if batch.is_empty() && buf.is_empty() {
             if closed.is_some() {
                 let _ = tokio::time::timeout(Duration::from_secs(1), write.shutdown()).await;
                 return;
             }
-            queue.ready.notified().await;
+            tokio::select! {
+                () = queue.ready.notified() => {}
+                () = link.proven.notified(), if standing == Standing::Unproven => {}
+            }
             continue;
         }
         for (head, body) in batch {
-            frame::put(&mut buf, &head, &body);
-            if buf.len() >= BATCH_BYTES {
-                if write.write_all_buf(&mut buf).await.is_err() {
-                    return link.close(Cause::ConnectionClosed);
+            let mut writing = Writing::new(&head, &body);
+            let mut more = true;
+            while more {
+                more = writing.put(&mut buf);
+                if buf.len() >= BATCH_BYTES {
+                    if write.write_all_buf(&mut buf).await.is_err() {
+                        return link.close(Cause::ConnectionClosed);
+                    }
+                    if link.standing() == Standing::Expired {
+                        return link.close(Cause::LeaseExpired);
+                    }
+                    queue.put_beats(&mut buf);
                 }
-                queue.put_beats(&mut buf);
             }
         }
         if write.write_all_buf(&mut buf).await.is_err() || write.flush().await.is_err() {
@@ -362,20 +420,19 @@ async fn write_loop<S: AsyncWrite>(link: Arc<Link>, mut write: WriteHalf<S>) {
 }
 
 async fn lease_loop(link: Arc<Link>) {
-    let mut beat = tokio::time::interval(link.period / BEATS_PER_LEASE);
-    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = beat.tick() => {}
-            _ = link.wait_closed() => return,
-        }
-        let number = {
-            let mut lease = link.lease.lock();
-            if lease.expired(Instant::now()) { None } else { Some(lease.beat(Instant::now())) }
+        let (number, pause) = {
+            let (mut lease, now) = (link.lease.lock(), Moment::now());
+            if lease.standing(now) == Standing::Expired {
+                drop(lease);
+                return link.close(Cause::LeaseExpired);
+            }
+            (lease.beat(now), lease.every().min(lease.left(now) + Duration::from_millis(1)))
         };
-        match number {
-            Some(number) => drop(link.send(Frame::Ping(number), Bytes::new())),
-            None => return link.close(Cause::LeaseExpired),
+        let _ = link.send(Frame::Ping(number), Bytes::new());
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = link.wait_closed() => return,
         }
     }
 }

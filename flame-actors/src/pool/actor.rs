@@ -364,7 +364,13 @@ impl Pool {
 
 /// Waits for the end of a runner's link, and tidies up behind it.
 async fn watch_over(pool: Pool, runner: Arc<Runner>) {
-    runner.link().wait_closed().await;
+    tokio::select! {
+        _ = runner.link().wait_closed() => {}
+        () = runner.leaving() => {
+            pool.let_leave(&runner);
+            runner.link().wait_closed().await;
+        }
+    }
     pool.retire(runner.id);
     let cause = runner.lost().await;
     if cause != Cause::Stopped {

@@ -102,6 +102,8 @@ pub enum Leave {
     Used,
     /// It was drained: by [`Pool::drain`](crate::Pool::drain), for its age, or by a `resize`.
     Drained,
+    /// It asked for it: its platform wants it away, or the application on it does.
+    Asked,
     /// It keeps work that was told to end.
     Stuck,
 }

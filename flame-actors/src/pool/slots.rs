@@ -75,8 +75,24 @@ impl Pool {
         self.changed(&state);
         drop(state);
         if leaves {
-            let why = if self.0.config.limits.single_use { Leave::Used } else { Leave::Drained };
+            let why = match (runner.wants_to_leave(), self.0.config.limits.single_use) {
+                (true, _) => Leave::Asked,
+                (false, true) => Leave::Used,
+                (false, false) => Leave::Drained,
+            };
             self.send_away(runner, why);
+        }
+    }
+
+    /// The runner is wanted away: it gets no more work, and goes when it has none.
+    pub(super) fn let_leave(&self, runner: &Arc<Runner>) {
+        tracing::info!(pool = self.name(), runner = %runner.node(), "a runner is wanted away");
+        let mut state = self.0.state.lock();
+        let leaves = state.scale.drain(runner.id);
+        self.changed(&state);
+        drop(state);
+        if leaves {
+            self.send_away(runner, Leave::Asked);
         }
     }
 

@@ -300,6 +300,15 @@ impl Agent {
         }
     }
 
+    /// Has this runner leave in good order, as when its platform wants it away.
+    pub(crate) fn leave(&self) {
+        self.tell_terminator(TerminatorMsg::Asked);
+    }
+
+    pub(super) fn ask_to_leave(&self) {
+        self.send(Frame::Leaving, Bytes::new());
+    }
+
     fn tell_terminator(&self, message: TerminatorMsg) {
         if let Some(terminator) = self.terminator.get() {
             let _ = terminator.cast(message);

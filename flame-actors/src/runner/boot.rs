@@ -13,6 +13,7 @@ use super::{Runner, Work};
 use crate::Node;
 use crate::backend::{Backend, Boot, Instance, InstanceState, Joining};
 use crate::error::{Cause, Error};
+use crate::node::lease::Side;
 use crate::node::link::Link;
 use crate::node::{route, runtime};
 
@@ -35,7 +36,8 @@ impl Runner {
         let failed = |reason: String| Error::Backend { backend: backend.name().to_owned(), reason };
         let instance = backend.boot(&boot).await?;
         let mut unfinished = Unfinished::new(Hosted { backend: Arc::clone(&backend), instance }, hold);
-        let work = Arc::new(Work { ready: watch::Sender::new(false), under_way: Mutex::default() });
+        let (ready, leaving) = (watch::Sender::new(false), watch::Sender::new(false));
+        let work = Arc::new(Work { ready, leaving, under_way: Mutex::default() });
         let node = Arc::clone(boot.runner_name());
         let link = match boot.joining() {
             None => return Err(failed("boot() did not ask for the environment of the runner".to_owned())),
@@ -63,7 +65,8 @@ impl Runner {
                     }
                 };
                 tracing::debug!(runner = %node, process = joined.process, "joined");
-                let link = Link::over_wire(Arc::clone(&node), boot.node().lease(), Arc::clone(&work) as _);
+                let link =
+                    Link::over_wire(Arc::clone(&node), Side::Parent, boot.node().lease(), Arc::clone(&work) as _);
                 route::add_runner(&link);
                 link.start(joined.stream);
                 runtime::spawn(tie_session(boot.node().clone(), Arc::clone(&link)));

@@ -1,4 +1,4 @@
-//! Decides when this runner leaves: told by its pool, or bereft of its parent.
+//! Decides when this runner leaves: told by its pool or its platform, or bereft of its parent.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -10,11 +10,13 @@ use crate::error::Cause;
 
 pub(crate) struct Terminator {
     pub(crate) agent: Weak<Agent>,
-    /// What unlinked work has after the loss of the parent.
+    /// What unlinked work has after the loss of the parent, and all work after a signal to leave.
     pub(crate) shutdown_timeout: Duration,
 }
 
 pub(crate) enum TerminatorMsg {
+    /// This runner is wanted away, by its platform or by itself.
+    Asked,
     /// The pool sends this runner away; what runs has this grace.
     Leave(Duration),
     /// The link is closed.
@@ -46,6 +48,12 @@ impl Actor for Terminator {
             return Ok(());
         };
         let over = match message {
+            TerminatorMsg::Asked => {
+                // The pool has work on its way: only when it has answered nothing more will come.
+                agent.ask_to_leave();
+                myself.send_after(self.shutdown_timeout, || TerminatorMsg::GraceOver);
+                false
+            }
             TerminatorMsg::Leave(grace) => {
                 agent.set_leaving(false);
                 myself.send_after(grace, || TerminatorMsg::GraceOver);
