@@ -249,7 +249,7 @@ async fn perform_in(mut asked: Asked, work: Work, bounds: Bounds, span: Span) ->
                 Ok((Err(Error::Timeout { stage: Stage::Running, .. }), _)) => (Err(ran_out()), None),
                 Ok(ran) => ran,
                 Err(_) => {
-                    watch_over(asked.pool().clone(), &mut pending);
+                    asked.pool().watch_over(pending.abort());
                     (Err(ran_out()), None)
                 }
             }
@@ -298,16 +298,4 @@ async fn send(
             Err(err) => return Err(err),
         }
     }
-}
-
-/// A task past its deadline is aborted; one that does not yield keeps its slot, and its runner has to go.
-fn watch_over(pool: Pool, pending: &mut Pending) {
-    let overdue = pending.abort();
-    runtime::spawn(async move {
-        tokio::time::sleep(pool.shutdown_timeout()).await;
-        if overdue.persists() {
-            tracing::warn!(pool = pool.name(), runner = %overdue.runner.node(), "a task does not stop: its runner goes");
-            pool.dismiss(&overdue.runner);
-        }
-    });
 }

@@ -285,6 +285,20 @@ pub enum ChildError {
         /// What is known of the reason.
         cause: Cause,
     },
+    /// It was placed again and again, and ended once too often.
+    #[error("it ended more than {max_restarts} times within {period:?}, last: {}", last(.history))]
+    TooManyRestarts {
+        /// So many restarts were allowed.
+        max_restarts: usize,
+        /// Within this period.
+        period: Duration,
+        /// How it ended, or why it was not placed again, each time within the period.
+        history: Vec<String>,
+    },
+}
+
+fn last(history: &[String]) -> &str {
+    history.last().map_or("unknown", String::as_str)
 }
 
 /// The text of a panic's payload.

@@ -90,7 +90,7 @@ pub use self::error::{Cause, ChildError, Error, Stage};
 pub use self::message::Message;
 pub use self::node::{Node, NodeBuilder};
 pub use self::parent::{FLAME_PARENT, Parent};
-pub use self::place::{Place, Placeable};
+pub use self::place::{Place, Placeable, Restart};
 pub use self::pool::{
     Candidate, Event, Events, LeastLoaded, Leave, MostLoaded, Placement, Pool, PoolBuilder, PoolChange, PoolStatus,
     RunnerState, RunnerStatus,

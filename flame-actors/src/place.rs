@@ -4,32 +4,34 @@
 //! placing actor, and its ref is what `place_child` returns and what travels. Messages to it leave for the runner (see
 //! `node/route.rs`); when the child ends it ends the same way, and when it ends the child does.
 
+mod child;
+mod guardian;
+mod restart;
+mod ward;
+
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, ActorRuntime, SpawnErr, SupervisionEvent};
+use ractor::{Actor, ActorCell, ActorRef};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::error::{ChildError, Error, Stage, panic_text};
-use crate::node::frame::{Exit, Order};
-use crate::node::gate::Gate;
-use crate::node::route::{self, Address, Alias};
-use crate::node::runtime;
-use crate::pool::{Pool, Slot};
-use crate::runner::ChildHandle;
-use crate::task::on_runner;
+pub(crate) use self::child::{Identity, start};
+use self::guardian::{Charge, NotPlaced, Starting};
+use self::restart::Intensity;
+pub use self::restart::Restart;
+use self::ward::Plan;
+pub(crate) use self::ward::Ward;
+use crate::error::{Error, Stage};
+use crate::pool::Pool;
 use crate::{Message, codec};
 
 /// An actor that can be started on a runner. Implemented by `#[placeable]`.
@@ -73,6 +75,8 @@ struct Request<A: Placeable> {
     child: Result<Encoded, Error>,
     supervisor: Option<ActorCell>,
     timeout: Option<Duration>,
+    restart: Restart,
+    intensity: Intensity,
     actor: PhantomData<fn(A)>,
 }
 
@@ -84,8 +88,10 @@ where
 {
     pub(crate) fn new(pool: Pool, actor: A, arguments: A::Arguments) -> Self {
         let child = encode(&actor, &arguments);
-        let actor = PhantomData;
-        Self(State::Described(Box::new(Request { pool, child, supervisor: None, timeout: None, actor })))
+        let intensity = Intensity { max_restarts: 3, period: Duration::from_secs(5) };
+        let (supervisor, timeout, restart, actor) = (None, None, Restart::default(), PhantomData);
+        let request = Request { pool, child, supervisor, timeout, restart, intensity, actor };
+        Self(State::Described(Box::new(request)))
     }
 
     /// Makes this actor the child's supervisor, as `Actor::spawn_linked` would.
@@ -110,6 +116,29 @@ where
                 child.linked = linked;
             }
         });
+        self
+    }
+
+    /// Whether the child is placed again when it has ended by itself or with its runner; [`Restart::Temporary`], never,
+    /// by default.
+    ///
+    /// It starts anew from its handler and arguments, on any runner of the pool, and once its old runner is gone; its
+    /// ref stays valid. While it is down up to 1,000 messages wait for it, in order. More casts are dropped and told in
+    /// [`Pool::events`], more calls end at once. A message that was on its way when the child ended may be lost; none
+    /// arrives twice.
+    ///
+    /// The first start is not tried again: what it fails with is the error of the placement.
+    pub fn restart(mut self, restart: Restart) -> Self {
+        self.set(|request| request.restart = restart);
+        self
+    }
+
+    /// So many restarts are made within a period, 3 within 5 s by default; one more fails the child with
+    /// [`ChildError::TooManyRestarts`](crate::ChildError::TooManyRestarts).
+    ///
+    /// A restart that fails counts too. The first one is at once, the others wait longer each time.
+    pub fn max_restarts(mut self, max_restarts: usize, period: Duration) -> Self {
+        self.set(|request| request.intensity = Intensity { max_restarts, period });
         self
     }
 
@@ -173,7 +202,7 @@ where
     A: Placeable,
     A::Msg: Message,
 {
-    let Request { pool, child, supervisor, timeout, actor: _ } = request;
+    let Request { pool, child, supervisor, timeout, restart, intensity, actor: _ } = request;
     let child = child?;
     let start = Instant::now();
     let mut asked = pool.ask()?;
@@ -183,7 +212,8 @@ where
         let runner = Arc::clone(slot.runner());
         let supervisor = supervisor.clone().or_else(|| pool.cell()).ok_or_else(|| pool.closed_error())?;
         let left = timeout.map_or_else(|| pool.timeout(), |timeout| timeout.saturating_sub(start.elapsed()));
-        let starting = Starting::<A::Msg>::begin(Charge { slot, child: child.clone() }, supervisor)?;
+        let plan = Plan { pool: pool.clone(), child: child.clone(), restart, intensity };
+        let starting = Starting::<A::Msg>::begin(Charge { slot, plan }, supervisor)?;
         match tokio::time::timeout(left, starting.claim()).await {
             Ok(Ok(guardian)) => return Ok(guardian),
             Ok(Err(NotPlaced::NotSent)) => asked.again(&runner)?,
@@ -194,272 +224,5 @@ where
                 return Err(Error::Timeout { stage: Stage::Running, after, what });
             }
         }
-    }
-}
-
-/// A guardian that is starting. Dropped before it is claimed, it leaves nothing behind.
-struct Starting<M> {
-    guardian: Option<ActorRef<M>>,
-    started: JoinHandle<Result<JoinHandle<()>, SpawnErr>>,
-}
-
-/// Why a guardian did not start.
-#[derive(Debug, thiserror::Error)]
-enum NotPlaced {
-    #[error("the runner's link had closed before anything was sent")]
-    NotSent,
-    #[error("{0}")]
-    Failed(Error),
-}
-
-impl<M: Message> Starting<M> {
-    /// Begins at once, on our runtime: a supervisor that blocks its threads does not keep a child's end from being
-    /// noted.
-    fn begin(charge: Charge, supervisor: ActorCell) -> Result<Self, Error> {
-        let _runtime = runtime::handle().enter();
-        let actor = charge.child.actor;
-        let begun = ActorRuntime::spawn_linked_instant(None, Guardian::<M>(PhantomData), charge, supervisor);
-        let (guardian, started) =
-            begun.map_err(|err| Error::NotStarted { actor: actor.to_owned(), reason: err.to_string() })?;
-        Ok(Self { guardian: Some(guardian), started })
-    }
-
-    async fn claim(mut self) -> Result<ActorRef<M>, NotPlaced> {
-        let failed = |reason: String| {
-            NotPlaced::Failed(Error::NotStarted { actor: "the guardian of a placed child".to_owned(), reason })
-        };
-        match (&mut self.started).await.map_err(|err| failed(err.to_string()))? {
-            Ok(_) => self.guardian.take().ok_or_else(|| failed("it was claimed before".to_owned())),
-            Err(SpawnErr::StartupFailed(reason)) => match reason.downcast::<NotPlaced>() {
-                Ok(reason) => Err(*reason),
-                Err(reason) => Err(failed(reason.to_string())),
-            },
-            Err(err) => Err(failed(err.to_string())),
-        }
-    }
-}
-
-impl<M> Drop for Starting<M> {
-    fn drop(&mut self) {
-        if let Some(guardian) = self.guardian.take() {
-            self.started.abort();
-            guardian.kill();
-        }
-    }
-}
-
-// ---- on the parent: the guardian -----------------------------------------------------------------------------
-
-/// Stands for a placed child.
-struct Guardian<M>(PhantomData<fn(M)>);
-
-/// A child that is to be placed.
-struct Charge {
-    slot: Slot,
-    child: Encoded,
-}
-
-/// What a guardian has. Dropped, however the guardian ends, it takes the child with it.
-struct Guarded {
-    _gate: Gated,
-    child: ChildHandle,
-    ward: ActorRef<Ward>,
-    exit: Arc<OnceLock<Exit>>,
-}
-
-impl<M: Message> Actor for Guardian<M> {
-    type Msg = M;
-    type State = Guarded;
-    type Arguments = Charge;
-
-    async fn pre_start(&self, myself: ActorRef<M>, charge: Charge) -> Result<Guarded, ActorProcessingErr> {
-        let me = myself.get_id();
-        route::expect::<M>();
-        // The child may tell its ref, which is this actor's, before it has started.
-        let gate = Gated { me, gate: route::add_guardian(&me) };
-        let runner = Arc::clone(charge.slot.runner());
-        let mut unplaced = runner.place(charge.slot, me.pid(), charge.child).map_err(|err| match err {
-            Error::RunnerLost { .. } => NotPlaced::NotSent,
-            err => NotPlaced::Failed(err),
-        })?;
-        let pid = unplaced.placed().await.map_err(NotPlaced::Failed)?;
-        let exit = Arc::new(OnceLock::new());
-        let (ward, _) = Actor::spawn_linked(None, WardActor(Arc::clone(&exit)), (), myself.get_cell()).await?;
-        let child = unplaced.into_child().ok_or("the child has ended")?;
-        gate.gate.open(child.link(), pid);
-        child.guard(&ward);
-        Ok(Guarded { _gate: gate, child, ward, exit })
-    }
-
-    /// A stop is the child's to carry out, and the guardian has ended when that has.
-    async fn post_stop(&self, _: ActorRef<M>, guarded: &mut Guarded) -> Result<(), ActorProcessingErr> {
-        if guarded.exit.get().is_none() {
-            guarded.child.order(Order::Stop(None));
-            let _ = guarded.ward.wait(None).await;
-            if let Some(Exit::Failed(error)) = guarded.exit.get() {
-                return Err(Box::new(error.clone()));
-            }
-        }
-        Ok(())
-    }
-
-    /// The ward ended as the child did; so does the guardian.
-    async fn handle_supervisor_evt(
-        &self,
-        myself: ActorRef<M>,
-        event: SupervisionEvent,
-        _: &mut Guarded,
-    ) -> Result<(), ActorProcessingErr> {
-        match event {
-            SupervisionEvent::ActorTerminated(_, _, reason) => myself.stop(reason),
-            SupervisionEvent::ActorFailed(_, err) => return Err(err),
-            _ => {}
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        if self.exit.get().is_none() {
-            self.child.order(Order::Kill);
-        }
-    }
-}
-
-/// Where messages for a child go. Dropped, they go nowhere.
-struct Gated {
-    me: ActorId,
-    gate: Arc<Gate>,
-}
-
-impl Drop for Gated {
-    fn drop(&mut self) {
-        route::remove(&self.me);
-    }
-}
-
-/// Takes the child's end and ends with it: an actor can only fail from a handler of its own, and the guardian's own
-/// messages are the child's.
-struct WardActor(Arc<OnceLock<Exit>>);
-
-pub(crate) enum Ward {
-    Ended(Exit),
-}
-
-impl ractor::Message for Ward {}
-
-impl Actor for WardActor {
-    type Msg = Ward;
-    type State = ();
-    type Arguments = ();
-
-    async fn pre_start(&self, _: ActorRef<Ward>, (): ()) -> Result<(), ActorProcessingErr> {
-        Ok(())
-    }
-
-    async fn handle(
-        &self,
-        myself: ActorRef<Ward>,
-        Ward::Ended(exit): Ward,
-        (): &mut (),
-    ) -> Result<(), ActorProcessingErr> {
-        let _ = self.0.set(exit.clone());
-        match exit {
-            Exit::Stopped(reason) => myself.stop(reason),
-            Exit::Failed(error) => return Err(Box::new(error)),
-        }
-        Ok(())
-    }
-}
-
-// ---- on the runner: the child --------------------------------------------------------------------------------
-
-/// Who a placed child is.
-pub(crate) struct Identity {
-    /// Its runner's node name.
-    pub(crate) node: Arc<str>,
-    /// Whom it is known as elsewhere.
-    pub(crate) guardian: Address,
-}
-
-/// Starts a placed child from its encoded form.
-pub(crate) fn start<A>(
-    handler: Bytes,
-    arguments: Bytes,
-    identity: Identity,
-    supervisor: ActorCell,
-) -> BoxFuture<'static, Result<Result<ActorCell, SpawnErr>, Error>>
-where
-    A: Placeable,
-    A::Msg: Message,
-    A::Arguments: DeserializeOwned,
-{
-    Box::pin(async move {
-        let handler = A::decode_handler(&handler)?;
-        let arguments: A::Arguments = codec::from_bytes(&arguments)?;
-        route::expect::<A::Msg>();
-        let placed = Placed { actor: handler, identity, alias: OnceLock::new() };
-        let spawned = Actor::spawn_linked(None, placed, arguments, supervisor).await;
-        Ok(spawned.map(|(actor, _)| actor.get_cell()))
-    })
-}
-
-/// The user's actor, with its panics told from its errors.
-struct Placed<A> {
-    actor: A,
-    identity: Identity,
-    alias: OnceLock<Alias>,
-}
-
-impl<A: Actor> Placed<A> {
-    async fn guarded<T>(
-        &self,
-        work: impl Future<Output = Result<T, ActorProcessingErr>> + Send,
-    ) -> Result<T, ActorProcessingErr> {
-        let work = on_runner(Arc::clone(&self.identity.node), work);
-        let result = AssertUnwindSafe(work).catch_unwind().await;
-        result.unwrap_or_else(|panic| Err(Box::new(ChildError::Panicked(panic_text(&*panic)))))
-    }
-}
-
-impl<A: Actor> Actor for Placed<A> {
-    type Msg = A::Msg;
-    type State = A::State;
-    type Arguments = A::Arguments;
-
-    async fn pre_start(
-        &self,
-        myself: ActorRef<A::Msg>,
-        arguments: A::Arguments,
-    ) -> Result<A::State, ActorProcessingErr> {
-        let _ = self.alias.set(Alias::new(&myself.get_id(), self.identity.guardian.clone()));
-        self.guarded(async { self.actor.pre_start(myself, arguments).await }).await
-    }
-
-    async fn post_start(&self, myself: ActorRef<A::Msg>, state: &mut A::State) -> Result<(), ActorProcessingErr> {
-        self.guarded(async { self.actor.post_start(myself, state).await }).await
-    }
-
-    async fn post_stop(&self, myself: ActorRef<A::Msg>, state: &mut A::State) -> Result<(), ActorProcessingErr> {
-        self.guarded(async { self.actor.post_stop(myself, state).await }).await
-    }
-
-    async fn handle(
-        &self,
-        myself: ActorRef<A::Msg>,
-        message: A::Msg,
-        state: &mut A::State,
-    ) -> Result<(), ActorProcessingErr> {
-        self.guarded(async { self.actor.handle(myself, message, state).await }).await
-    }
-
-    async fn handle_supervisor_evt(
-        &self,
-        myself: ActorRef<A::Msg>,
-        event: SupervisionEvent,
-        state: &mut A::State,
-    ) -> Result<(), ActorProcessingErr> {
-        self.guarded(async { self.actor.handle_supervisor_evt(myself, event, state).await }).await
     }
 }

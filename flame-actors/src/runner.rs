@@ -6,6 +6,7 @@ mod supervisor;
 pub(crate) mod terminator;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -74,6 +75,8 @@ struct Placement {
     placed: Option<oneshot::Sender<Result<u64, Error>>>,
     child: Child,
     slot: Slot,
+    /// Dropped with the rest: for those who wait until nothing of the child is left.
+    _ended: oneshot::Sender<Infallible>,
 }
 
 /// Who is told of a child's end.
@@ -166,10 +169,11 @@ impl Runner {
     pub(crate) fn place(self: &Arc<Self>, mut slot: Slot, guardian: u64, child: Encoded) -> Result<Unplaced, Error> {
         slot.worked(true);
         let (tx, placed) = oneshot::channel();
+        let (_ended, ended) = oneshot::channel();
         let id = {
             let mut under_way = self.work.under_way.lock();
             let id = under_way.id();
-            let placement = Placement { placed: Some(tx), child: Child::Awaited(None), slot };
+            let placement = Placement { placed: Some(tx), child: Child::Awaited(None), slot, _ended };
             under_way.placements.insert(id, placement);
             id
         };
@@ -182,7 +186,7 @@ impl Runner {
             }
             return Err(err);
         }
-        Ok(Unplaced { child: Some(ChildHandle { runner: Arc::clone(self), id }), placed })
+        Ok(Unplaced { child: Some(ChildHandle { runner: Arc::clone(self), id }), placed, ended })
     }
 
     // ---- the end ----
@@ -318,7 +322,7 @@ impl Pending {
     pub(crate) fn abort(&mut self) -> Overdue {
         self.ended = true;
         let _ = self.runner.link.send(Frame::Cancel { id: self.id }, Bytes::new());
-        Overdue { runner: Arc::clone(&self.runner), id: self.id }
+        Overdue { runner: Arc::clone(&self.runner), what: UnderWayId::Run(self.id) }
     }
 }
 
@@ -330,16 +334,25 @@ impl Drop for Pending {
     }
 }
 
-/// A task that was told to end.
+/// Work that was told to end.
 pub(crate) struct Overdue {
     pub(crate) runner: Arc<Runner>,
-    id: u64,
+    what: UnderWayId,
+}
+
+enum UnderWayId {
+    Run(u64),
+    Placement(u64),
 }
 
 impl Overdue {
     /// Whether it still keeps its slot.
     pub(crate) fn persists(&self) -> bool {
-        self.runner.work.under_way.lock().runs.contains_key(&self.id)
+        let under_way = self.runner.work.under_way.lock();
+        match self.what {
+            UnderWayId::Run(id) => under_way.runs.contains_key(&id),
+            UnderWayId::Placement(id) => under_way.placements.contains_key(&id),
+        }
     }
 }
 
@@ -347,6 +360,7 @@ impl Overdue {
 pub(crate) struct Unplaced {
     child: Option<ChildHandle>,
     placed: oneshot::Receiver<Result<u64, Error>>,
+    ended: oneshot::Receiver<Infallible>,
 }
 
 impl Unplaced {
@@ -358,6 +372,14 @@ impl Unplaced {
             self.child = None;
         }
         placed
+    }
+
+    /// Gives it up, and waits until nothing of it is left: its start may not yield.
+    pub(crate) async fn give_up(mut self) {
+        if let Some(child) = self.child.take() {
+            child.abandon();
+        }
+        let _ = (&mut self.ended).await;
     }
 
     /// The handle that the guardian takes over.
@@ -382,6 +404,10 @@ pub(crate) struct ChildHandle {
 }
 
 impl ChildHandle {
+    pub(crate) fn runner(&self) -> &Arc<Runner> {
+        &self.runner
+    }
+
     pub(crate) fn link(&self) -> &Arc<Link> {
         &self.runner.link
     }
@@ -418,16 +444,19 @@ impl ChildHandle {
     /// Kills a child that nobody will guard; its slot is free once it has ended.
     fn abandon(&self) {
         let mut under_way = self.runner.work.under_way.lock();
-        let ended = match under_way.placements.get_mut(&self.id).map(|placement| &mut placement.child) {
-            Some(Child::Awaited(Some(_))) => under_way.placements.remove(&self.id),
-            Some(child) => {
-                *child = Child::Abandoned;
-                None
+        let (ended, pool) = match under_way.placements.get_mut(&self.id) {
+            Some(Placement { child: Child::Awaited(Some(_)), .. }) => (under_way.placements.remove(&self.id), None),
+            Some(placement) => {
+                placement.child = Child::Abandoned;
+                (None, Some(placement.slot.pool().clone()))
             }
-            None => None,
+            None => (None, None),
         };
         drop(under_way);
         drop(ended);
         self.order(Order::Kill);
+        if let Some(pool) = pool {
+            pool.watch_over(Overdue { runner: Arc::clone(&self.runner), what: UnderWayId::Placement(self.id) });
+        }
     }
 }

@@ -25,6 +25,16 @@ pub(crate) enum Exit {
     Failed(ChildError),
 }
 
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stopped(None) => f.write_str("it stopped"),
+            Self::Stopped(Some(reason)) => write!(f, "it stopped: {reason}"),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
 /// What to do to an actor on another node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Order {

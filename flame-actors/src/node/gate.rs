@@ -1,23 +1,40 @@
-//! The way to a placed child, which opens when the child has started.
+//! The way to a placed child: shut while there is none.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::link::Link;
 use crate::Error;
 use crate::message::{Permit, ReplySink};
 
-/// Holds what is sent to a child that is still starting: its ref may be known before it is.
-#[derive(Default)]
+/// So many messages wait for a child that is down; more are dropped.
+const HELD_WHILE_DOWN: usize = 1000;
+
+/// Holds what is sent to a child that is starting, or is placed again: its ref is known all the time.
 pub(crate) struct Gate {
-    child: OnceLock<(Arc<Link>, u64)>,
-    held: Mutex<Vec<Held>>,
+    way: RwLock<Way>,
+    held: Mutex<Held>,
+    /// Whether the child is placed again: then a closed link is not its end.
+    comes_back: bool,
 }
 
+enum Way {
+    /// It has not started yet. Its own messages to itself must not be lost, and nobody else has its ref.
+    Starting,
+    Open(Arc<Link>, u64),
+    Down,
+}
+
+#[derive(Default)]
 struct Held {
+    messages: Vec<Message>,
+    dropped: u64,
+}
+
+struct Message {
     timeout: Option<Duration>,
     reply: Option<ReplySink>,
     permit: Option<Permit>,
@@ -25,6 +42,10 @@ struct Held {
 }
 
 impl Gate {
+    pub(super) fn new(comes_back: bool) -> Self {
+        Self { way: RwLock::new(Way::Starting), held: Mutex::default(), comes_back }
+    }
+
     pub(super) fn pass(
         &self,
         timeout: Option<Duration>,
@@ -32,25 +53,41 @@ impl Gate {
         permit: Option<Permit>,
         body: Bytes,
     ) -> Result<(), Error> {
-        if self.child.get().is_none() {
-            let mut held = self.held.lock();
-            // It may have opened meanwhile; what was held has been sent then.
-            if self.child.get().is_none() {
-                held.push(Held { timeout, reply, permit, body });
-                return Ok(());
+        // Held to the end: what is held now is sent by whoever opens it later.
+        let way = self.way.read();
+        let bound = match &*way {
+            Way::Starting => usize::MAX,
+            Way::Open(link, pid) if !self.comes_back || link.cause().is_none() => {
+                return link.send_message(None, *pid, timeout, reply, permit, body);
             }
+            Way::Open(..) | Way::Down => HELD_WHILE_DOWN,
+        };
+        let mut held = self.held.lock();
+        if held.messages.len() < bound {
+            held.messages.push(Message { timeout, reply, permit, body });
+        } else {
+            held.dropped += 1;
+            // Outside the lock: a call that ends here may have its caller send again.
+            drop(held);
+            drop((reply, permit));
         }
-        let (link, pid) = self.child.get().expect("it has opened, and stays so");
-        link.send_message(None, *pid, timeout, reply, permit, body)
+        Ok(())
     }
 
-    /// Sends what was held, in order, and from now on everything at once.
-    pub(crate) fn open(&self, link: &Arc<Link>, pid: u64) {
-        let mut held = self.held.lock();
-        for Held { timeout, reply, permit, body } in held.drain(..) {
-            // On a closed link the child has ended, which its guardian tells.
+    /// Sends what was held, in order, and from now on everything at once. Given is how many messages were dropped.
+    pub(crate) fn open(&self, link: &Arc<Link>, pid: u64) -> u64 {
+        let mut way = self.way.write();
+        let Held { messages, dropped } = std::mem::take(&mut *self.held.lock());
+        for Message { timeout, reply, permit, body } in messages {
+            // On a closed link the child has ended, which its guardian is told.
             let _ = link.send_message(None, pid, timeout, reply, permit, body);
         }
-        let _ = self.child.set((Arc::clone(link), pid));
+        *way = Way::Open(Arc::clone(link), pid);
+        dropped
+    }
+
+    /// The child has ended and is placed again.
+    pub(crate) fn shut(&self) {
+        *self.way.write() = Way::Down;
     }
 }

@@ -205,8 +205,8 @@ pub(crate) fn to(pid: &ActorId) -> Option<Route> {
 }
 
 /// Has what is sent to a guardian go through this gate.
-pub(crate) fn add_guardian(guardian: &ActorId) -> Arc<Gate> {
-    let gate = Arc::new(Gate::default());
+pub(crate) fn add_guardian(guardian: &ActorId, comes_back: bool) -> Arc<Gate> {
+    let gate = Arc::new(Gate::new(comes_back));
     add(guardian.pid(), Route::Child(Arc::clone(&gate)));
     gate
 }

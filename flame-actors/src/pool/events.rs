@@ -73,6 +73,33 @@ pub enum Event {
         /// Why.
         error: Error,
     },
+    /// A placed child has ended that is placed again.
+    ChildEnded {
+        /// The actor.
+        actor: String,
+        /// The pid of its ref.
+        child: u64,
+        /// How it ended, or why it could not be placed again.
+        end: String,
+    },
+    /// A placed child was placed again.
+    ChildPlaced {
+        /// The actor.
+        actor: String,
+        /// The pid of its ref.
+        child: u64,
+        /// The runner.
+        runner: String,
+    },
+    /// Messages for a placed child that was down were more than the 1,000 that wait for it, and were dropped.
+    MessagesDropped {
+        /// The actor.
+        actor: String,
+        /// The pid of its ref.
+        child: u64,
+        /// How many.
+        messages: u64,
+    },
     /// A runner is gone that was not sent away.
     Lost {
         /// The runner.

@@ -13,7 +13,7 @@ use super::queue::Ticket;
 use super::{Pool, State};
 use crate::error::{Error, Stage};
 use crate::node::runtime;
-use crate::runner::Runner;
+use crate::runner::{Overdue, Runner};
 
 /// Gives its slot to one who waits, or says why there will be none; dropped, that the pool is closed.
 pub(super) type Waiter = oneshot::Sender<Result<Slot, Error>>;
@@ -111,8 +111,20 @@ impl Pool {
         self.changed(&state);
     }
 
+    /// Work past its deadline is aborted; some that does not yield keeps its slot, and its runner has to go.
+    pub(crate) fn watch_over(&self, overdue: Overdue) {
+        let pool = self.clone();
+        runtime::spawn(async move {
+            tokio::time::sleep(pool.shutdown_timeout()).await;
+            if overdue.persists() {
+                tracing::warn!(pool = pool.name(), runner = %overdue.runner.node(), "work does not stop: its runner goes");
+                pool.dismiss(&overdue.runner);
+            }
+        });
+    }
+
     /// Sends away a runner that keeps work which was told to end.
-    pub(crate) fn dismiss(&self, runner: &Arc<Runner>) {
+    fn dismiss(&self, runner: &Arc<Runner>) {
         self.retire(runner.id);
         self.send_away(runner, Leave::Stuck);
     }
@@ -123,6 +135,11 @@ impl Pool {
         self.0.events.tell(|| Event::Shrunk { runner: runner.node().to_string(), why });
         let (runner, grace) = (Arc::clone(runner), self.shutdown_timeout());
         runtime::spawn(async move { runner.stop(grace).await });
+    }
+
+    /// Tells those who listen to the pool.
+    pub(crate) fn tell_event(&self, event: impl FnOnce() -> Event) {
+        self.0.events.tell(event);
     }
 
     /// A call or a cast has ended.
@@ -235,6 +252,10 @@ pub(crate) struct Slot {
 impl Slot {
     pub(crate) fn runner(&self) -> &Arc<Runner> {
         &self.runner
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// Notes whether the runner has got work in it.

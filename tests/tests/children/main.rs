@@ -6,6 +6,7 @@ mod messages;
 mod placement;
 mod probe;
 mod references;
+mod restarts;
 
 use std::process::ExitCode;
 
@@ -17,5 +18,6 @@ fn main() -> ExitCode {
         .trials(ends::trials())
         .trials(references::trials())
         .trials(placement::trials())
+        .trials(restarts::trials())
         .run()
 }

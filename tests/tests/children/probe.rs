@@ -48,6 +48,8 @@ pub(crate) struct Args {
 pub(crate) enum Start {
     Well,
     Refuse(String),
+    /// The first time well.
+    RefuseAgain(String),
     Panic(String),
     /// `pre_start` never ends.
     Hang,
@@ -106,6 +108,11 @@ impl Actor for Probe {
         journal.note(format_args!("pre_start={}", std::process::id()));
         match &arguments.start {
             Start::Refuse(text) => return Err(text.clone().into()),
+            Start::RefuseAgain(text) => {
+                if std::fs::read_to_string(journal.path())?.matches("pre_start").count() > 1 {
+                    return Err(text.clone().into());
+                }
+            }
             Start::Panic(text) => panic!("{text}"),
             Start::Hang => std::future::pending().await,
             Start::Block(time) => std::thread::sleep(*time),
