@@ -36,9 +36,10 @@
 //!
 //! | to | see |
 //! | --- | --- |
-//! | make this process a node | [`Node`], [`Parent`], [`provided`] |
+//! | make this process a node | [`Node`], [`Parent`] |
 //! | have runners | [`Pool`], [`PoolBuilder`], [`Backend`], [`InProcess`]; the crate `flame-local` |
-//! | run a function there | [`macro@remote`], [`task!`], [`Task`], [`Call`], [`Cast`], [`runner`] |
+//! | run a function there | [`macro@remote`], [`task!`], [`Task`], [`Call`], [`Cast`] |
+//! | find one's way in a task | [`runner`], [`deadline`], [`cancelled()`], [`Cancelled`], [`provided`] |
 //! | start an actor there | [`macro@placeable`], [`Place`], [`ChildError`] |
 //! | talk to it | [`derive@Message`], [`derive@LocalMessage`], [`ActorAddr`] |
 //! | handle what goes wrong | [`Error`], [`Stage`], [`Cause`] |
@@ -91,7 +92,9 @@ pub use self::node::{Node, NodeBuilder};
 pub use self::parent::{FLAME_PARENT, Parent};
 pub use self::place::{Place, Placeable};
 pub use self::pool::{Pool, PoolBuilder};
-pub use self::task::{Task, provided, runner};
+pub use self::task::Task;
+pub use self::task::cancelled::Cancelled;
+pub use self::task::context::{cancelled, deadline, provided, runner};
 
 /// A boxed future, as [`Backend`]'s methods return it.
 pub type BoxFuture<'a, T> = futures_util::future::BoxFuture<'a, T>;

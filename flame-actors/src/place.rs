@@ -29,7 +29,7 @@ use crate::node::route::{self, Address, Alias};
 use crate::node::runtime;
 use crate::pool::{Pool, Slot};
 use crate::runner::ChildHandle;
-use crate::task::on_runner;
+use crate::task::context::on_runner;
 use crate::{Message, codec};
 
 /// An actor that can be started on a runner. Implemented by `#[placeable]`.
@@ -416,7 +416,7 @@ impl<A: Actor> Placed<A> {
         &self,
         work: impl Future<Output = Result<T, ActorProcessingErr>> + Send,
     ) -> Result<T, ActorProcessingErr> {
-        let work = on_runner(Arc::clone(&self.identity.node), work);
+        let work = on_runner(Arc::clone(&self.identity.node), None, work);
         let result = AssertUnwindSafe(work).catch_unwind().await;
         result.unwrap_or_else(|panic| Err(Box::new(ChildError::Panicked(panic_text(&*panic)))))
     }
