@@ -42,7 +42,7 @@
 //! | find one's way in a task | [`runner`], [`deadline`], [`cancelled()`], [`Cancelled`], [`provided`] |
 //! | start an actor there | [`macro@placeable`], [`Place`], [`ChildError`] |
 //! | talk to it | [`derive@Message`], [`derive@LocalMessage`], [`ActorAddr`] |
-//! | handle what goes wrong | [`Error`], [`Stage`], [`Cause`] |
+//! | handle what goes wrong | [`Error`], [`Stage`], [`Cause`]; [`AnyError`] for `anyhow` |
 //!
 //! The files in the order in which a request walks: `pool.rs`, `call.rs`, `runner.rs`, `runner/agent.rs`, `place.rs`;
 //! below them `node/`, the connections.
@@ -63,6 +63,7 @@
 #[path = "private.rs"]
 pub mod __private;
 mod address;
+mod any_error;
 mod backend;
 mod bounded;
 mod call;
@@ -82,6 +83,7 @@ pub use ractor;
 pub use ractor_cluster;
 
 pub use self::address::{ActorAddr, actor_ref};
+pub use self::any_error::AnyError;
 pub use self::backend::{Backend, Boot, InProcess, Instance, InstanceState};
 pub use self::bounded::BoundedSender;
 pub use self::call::{Call, Cast};
