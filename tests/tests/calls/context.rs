@@ -21,10 +21,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_thread_hears_of_the_deadline,
         a_thread_hears_that_its_task_has_panicked,
         a_thread_hears_that_the_grace_is_over,
+    ];
+    // Not in this process, whose threads the other trials need.
+    trials.extend(trials![
         a_body_that_blocks_hears_that_the_caller_has_gone,
         a_body_that_blocks_hears_of_the_deadline,
-    ];
-    trials.extend(trials![
         outside_tasks_there_is_nothing_to_find,
         a_task_that_has_returned_is_never_cancelled,
         a_runner_without_its_parent_tells_the_tasks_that_it_ends,
@@ -33,6 +34,8 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 const LONG: Duration = Duration::from_secs(300);
+/// Long enough for a task to start where a runner is up.
+const SHORT: Duration = Duration::from_secs(3);
 
 /// How long the task that asks may still run.
 #[remote]
@@ -169,7 +172,7 @@ async fn a_thread_hears_of_the_deadline(on: Runners) {
     let pool = patient(on).await;
     pool.call(find()).await.unwrap();
     let journal = Journal::new();
-    pool.call(hang_watched(journal.entry())).timeout(Duration::from_secs(1)).await.unwrap_err();
+    pool.call(hang_watched(journal.entry())).timeout(SHORT).await.unwrap_err();
     both_hear(&journal).await;
     pool.shutdown().await;
 }
@@ -204,8 +207,8 @@ async fn block_watched(journal: Entry) {
     journal.note(format_args!("late={late}"));
 }
 
-async fn a_body_that_blocks_hears_that_the_caller_has_gone(on: Runners) {
-    let pool = patient(on).await;
+async fn a_body_that_blocks_hears_that_the_caller_has_gone() {
+    let pool = patient(Runners::Processes).await;
     let journal = Journal::new();
     let call = tokio::spawn(pool.call(block_watched(journal.entry())));
     journal.value("started").await;
@@ -214,11 +217,11 @@ async fn a_body_that_blocks_hears_that_the_caller_has_gone(on: Runners) {
     pool.shutdown().await;
 }
 
-async fn a_body_that_blocks_hears_of_the_deadline(on: Runners) {
-    let pool = patient(on).await;
+async fn a_body_that_blocks_hears_of_the_deadline() {
+    let pool = patient(Runners::Processes).await;
     pool.call(find()).await.unwrap();
     let journal = Journal::new();
-    pool.call(block_watched(journal.entry())).timeout(Duration::from_secs(1)).await.unwrap_err();
+    pool.call(block_watched(journal.entry())).timeout(SHORT).await.unwrap_err();
     journal.wait_for("cancelled").await;
     pool.shutdown().await;
 }
@@ -231,11 +234,10 @@ async fn a_task_that_has_returned_is_never_cancelled() {
         || task!([] -> Result<(), String> { *KEPT.lock() = Some(cancelled()); Err("an ordinary end".to_owned()) });
     let has_fired = || task!([] -> bool { KEPT.lock().as_ref().expect("it was kept").is_cancelled() });
     pool.call(has_fired()).await.unwrap_err();
-    let bound = Duration::from_secs(2);
     let start = Instant::now();
-    pool.call(keep()).timeout(bound).await.unwrap().unwrap_err();
+    pool.call(keep()).timeout(SHORT).await.unwrap().unwrap_err();
     // Past the deadline that it had.
-    tokio::time::sleep((bound + Duration::from_millis(200)).saturating_sub(start.elapsed())).await;
+    tokio::time::sleep((SHORT + Duration::from_millis(200)).saturating_sub(start.elapsed())).await;
     assert!(!pool.call(has_fired()).await.unwrap());
     pool.shutdown().await;
 }
@@ -246,8 +248,9 @@ const JOURNALS: [&str; 2] = ["FLAME_TEST_LINKED", "FLAME_TEST_UNLINKED"];
 pub(crate) async fn parent() {
     let [linked, unlinked] = JOURNALS.map(|name| Entry::at(std::env::var_os(name).expect("the trial gives it")));
     let pool = Runners::Processes.pool().shutdown_timeout(LONG).start(&node()).await.unwrap();
+    pool.call(find()).await.unwrap();
     pool.cast(hang_watched(linked)).await.unwrap();
-    pool.cast(block_watched(unlinked)).timeout(Duration::from_secs(4)).link(false).await.unwrap();
+    pool.cast(block_watched(unlinked)).timeout(2 * SHORT).link(false).await.unwrap();
     pending().await
 }
 
