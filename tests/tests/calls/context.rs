@@ -221,7 +221,8 @@ async fn a_body_that_blocks_hears_of_the_deadline() {
     let pool = patient(Runners::Processes).await;
     pool.call(find()).await.unwrap();
     let journal = Journal::new();
-    pool.call(block_watched(journal.entry())).timeout(SHORT).await.unwrap_err();
+    // It returns when it hears, and its result may be the first to arrive.
+    drop(pool.call(block_watched(journal.entry())).timeout(SHORT).await);
     journal.wait_for("cancelled").await;
     pool.shutdown().await;
 }
