@@ -63,12 +63,17 @@ impl<R: Send + 'static> Call<R> {
 
     /// Bounds waiting and running together. By default waiting is bounded by the pool's `boot_timeout` and running by
     /// its `timeout`.
+    ///
+    /// What is left of it when the task reaches its runner is the task's [`deadline`](crate::deadline): there it is
+    /// aborted, and what it has started elsewhere hears of that by [`cancelled`](crate::cancelled()).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.0.set(|request| request.timeout = Some(timeout));
         self
     }
 
     /// Whether the task stops when this future is dropped or the parent is gone; `true` by default.
+    ///
+    /// It is aborted then as by its time-out, and [`cancelled`](crate::cancelled()) tells what it has started.
     ///
     /// With `false` it is finished all the same; after the loss of the parent it has the pool's `shutdown_timeout`.
     pub fn link(mut self, linked: bool) -> Self {

@@ -36,13 +36,14 @@
 //!
 //! | to | see |
 //! | --- | --- |
-//! | make this process a node | [`Node`], [`Parent`], [`provided`] |
+//! | make this process a node | [`Node`], [`Parent`] |
 //! | have runners | [`Pool`], [`PoolBuilder`], [`Backend`], [`InProcess`]; the crate `flame-local` |
 //! | see and change what a pool does | [`PoolStatus`], [`Events`], [`PoolChange`], [`Placement`] |
-//! | run a function there | [`macro@remote`], [`task!`], [`Task`], [`Call`], [`Cast`], [`runner`] |
+//! | run a function there | [`macro@remote`], [`task!`], [`Task`], [`Call`], [`Cast`] |
+//! | find one's way in a task | [`runner`], [`deadline`], [`cancelled()`], [`Cancelled`], [`provided`] |
 //! | start an actor there | [`macro@placeable`], [`Place`], [`ChildError`] |
 //! | talk to it | [`derive@Message`], [`derive@LocalMessage`], [`ActorAddr`] |
-//! | handle what goes wrong | [`Error`], [`Stage`], [`Cause`] |
+//! | handle what goes wrong | [`Error`], [`Stage`], [`Cause`]; [`AnyError`] for `anyhow` |
 //!
 //! The files in the order in which a request walks: `pool.rs`, `call.rs`, `runner.rs`, `runner/agent.rs`, `place.rs`;
 //! below them `node/`, the connections.
@@ -63,6 +64,7 @@
 #[path = "private.rs"]
 pub mod __private;
 mod address;
+mod any_error;
 mod backend;
 mod bounded;
 mod call;
@@ -82,6 +84,7 @@ pub use ractor;
 pub use ractor_cluster;
 
 pub use self::address::{ActorAddr, actor_ref};
+pub use self::any_error::AnyError;
 pub use self::backend::{Backend, Boot, InProcess, Instance, InstanceState};
 pub use self::bounded::BoundedSender;
 pub use self::call::{Call, Cast};
@@ -95,7 +98,9 @@ pub use self::pool::{
     Candidate, Event, Events, LeastLoaded, Leave, MostLoaded, Placement, Pool, PoolBuilder, PoolChange, PoolStatus,
     RunnerState, RunnerStatus,
 };
-pub use self::task::{Task, provided, runner};
+pub use self::task::Task;
+pub use self::task::cancelled::Cancelled;
+pub use self::task::context::{cancelled, deadline, provided, runner};
 
 /// A boxed future, as [`Backend`]'s methods return it.
 pub type BoxFuture<'a, T> = futures_util::future::BoxFuture<'a, T>;

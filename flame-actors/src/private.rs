@@ -12,7 +12,7 @@ pub use crate::codec::{from_bytes, to_bytes};
 pub use crate::message::{Encoded, ReplyTo, box_message, cluster, from_boxed, reply_port};
 pub use crate::registry::{ActorEntry, TaskEntry};
 pub use crate::task::Remote;
-use crate::{Error, Message};
+use crate::{AnyError, Error, Message};
 
 // ---- readable errors -----------------------------------------------------------------------------------------
 
@@ -22,7 +22,7 @@ use crate::{Error, Message};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot travel to a runner",
     label = "this type cannot be sent to another process",
-    note = "derive `serde::Serialize` and `serde::Deserialize` for it; an actor travels as `ActorRef<M>` or, inside other types, as `ActorAddr<M>`"
+    note = "derive `serde::Serialize` and `serde::Deserialize` for it; an actor travels as `ActorRef<M>` or, inside other types, as `ActorAddr<M>`, an error of any type as `anyhow::Error` or, there and in messages, as `AnyError`"
 )]
 pub trait Travels: Sized {
     /// Named by the macros at the user's type, so that the compiler's complaint is about that type.
@@ -59,6 +59,35 @@ impl<'de, T: Travels> Deserialize<'de> for Field<T> {
     }
 }
 
+/// What can be an argument or a result, or become one: an error of `anyhow` does, as an [`AnyError`].
+///
+/// No type goes both ways, so that `_` finds its `Way`; one trait without ways could not be implemented for a foreign
+/// type beside all that have serde's traits.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot travel to a runner",
+    label = "this type cannot be sent to another process",
+    note = "derive `serde::Serialize` and `serde::Deserialize` for it; an actor travels as `ActorRef<M>` or, inside other types, as `ActorAddr<M>`, an error of any type as `anyhow::Error` or, there and in messages, as `AnyError`"
+)]
+pub trait TravelsBy<Way>: Sized {
+    /// As `Travels::ASSERT`.
+    const ASSERT: () = ();
+}
+
+/// The way of what has serde's traits.
+pub enum ByItself {}
+
+/// The way of what becomes an [`AnyError`].
+pub enum ByText {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Travels> TravelsBy<ByItself> for T {}
+
+#[diagnostic::do_not_recommend]
+impl TravelsBy<ByText> for anyhow::Error {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Travels> TravelsBy<ByText> for Result<T, anyhow::Error> {}
+
 /// What the actors behind references that travel take.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a message that travels",
@@ -85,6 +114,16 @@ pub struct Codec<T>(PhantomData<T>);
 impl<T> Codec<T> {
     /// The codec of the type.
     pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+
+    /// The codec of this value's type.
+    pub const fn of(_: &T) -> Self {
+        Self(PhantomData)
+    }
+
+    /// The codec of what this conversion gives; some types that travel have no name that a macro could know.
+    pub fn after<U>(_: impl FnOnce(U) -> T) -> Self {
         Self(PhantomData)
     }
 }
@@ -130,6 +169,79 @@ impl<T> NoCodec<T> for &Codec<T> {
         const { refuse::<T>() }
     }
 }
+
+// ---- errors of anyhow ----------------------------------------------------------------------------------------
+
+/// The way of a type that may be an error of `anyhow`, whatever name or alias it is written by.
+///
+/// `(&Open::<T>::new()).pack(value)` finds `ViaText` by value, and `AsItIs` only by one more reference.
+pub struct Open<T>(PhantomData<T>);
+
+#[expect(clippy::new_without_default, reason = "the expansions want a const fn")]
+impl<T> Open<T> {
+    /// The way of the type.
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// An error of `anyhow`, or a result with one.
+pub trait ViaText {
+    /// The type.
+    type Value;
+    /// Its form on the wire.
+    type Wire;
+    /// Keeps the texts.
+    fn pack(&self, value: Self::Value) -> Self::Wire;
+    /// Makes an error of the texts.
+    fn unpack(&self, wire: Self::Wire) -> Self::Value;
+}
+
+impl ViaText for Open<anyhow::Error> {
+    type Value = anyhow::Error;
+    type Wire = AnyError;
+
+    fn pack(&self, value: anyhow::Error) -> AnyError {
+        value.into()
+    }
+
+    fn unpack(&self, wire: AnyError) -> anyhow::Error {
+        wire.into()
+    }
+}
+
+impl<T> ViaText for Open<Result<T, anyhow::Error>> {
+    type Value = Result<T, anyhow::Error>;
+    type Wire = Result<T, AnyError>;
+
+    fn pack(&self, value: Self::Value) -> Self::Wire {
+        value.map_err(Into::into)
+    }
+
+    fn unpack(&self, wire: Self::Wire) -> Self::Value {
+        wire.map_err(Into::into)
+    }
+}
+
+/// Anything else.
+pub trait AsItIs<T> {
+    /// Does nothing.
+    fn pack(&self, value: T) -> T;
+    /// Does nothing.
+    fn unpack(&self, wire: T) -> T;
+}
+
+impl<T> AsItIs<T> for &Open<T> {
+    fn pack(&self, value: T) -> T {
+        value
+    }
+
+    fn unpack(&self, wire: T) -> T {
+        wire
+    }
+}
+
+// ---- handlers ------------------------------------------------------------------------------------------------
 
 /// How a handler travels: by serde where it can, as nothing where it is nothing.
 ///

@@ -1,15 +1,16 @@
-//! Described function calls, and what a task can find around itself.
+//! Described function calls. What a task can find around itself is in `task/`.
 
-use std::any::type_name;
+pub(crate) mod cancelled;
+pub(crate) mod context;
+
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 
+use crate::Error;
 use crate::registry::task_key;
-use crate::{Error, Node};
 
 /// One function that can run here or on a runner. Implemented by the macros.
 pub trait Remote: 'static {
@@ -36,7 +37,9 @@ pub trait Remote: 'static {
 
 /// A call that is described and not yet made: awaited it runs here, given to a pool it runs on a runner.
 ///
-/// Calling a `#[remote]` function returns one, and so does [`task!`](crate::task!).
+/// Calling a `#[remote]` function returns one, and so does [`task!`](crate::task!). What it runs finds where and until
+/// when with [`runner`](crate::runner) and [`deadline`](crate::deadline), and hears by [`cancelled`](crate::cancelled()) that
+/// it ends before its time; awaited here it has neither a deadline nor anybody to cancel it.
 ///
 /// ```
 /// use flame_actors::{Error, InProcess, Node, Pool, remote};
@@ -152,29 +155,4 @@ impl<R> std::fmt::Debug for Task<R> {
             State::Done => f.write_str("Task(ended)"),
         }
     }
-}
-
-tokio::task_local! {
-    static RUNNER: Arc<str>;
-}
-
-/// Runs a future as work of this runner.
-pub(crate) fn on_runner<F: Future>(runner: Arc<str>, work: F) -> impl Future<Output = F::Output> {
-    RUNNER.scope(runner, work)
-}
-
-/// The node name of the runner that this code runs on, or `None` outside tasks and placed actors.
-///
-/// With the in-process backend it is a name too, that of the runner that lives in this process.
-pub fn runner() -> Option<Arc<str>> {
-    RUNNER.try_with(Arc::clone).ok()
-}
-
-/// What [`Node::provide`] was given of this type.
-///
-/// # Errors
-/// [`Error::NoNode`] before [`Node::start`], [`Error::NotProvided`] with the type's name.
-pub fn provided<T: Send + Sync + 'static>() -> Result<Arc<T>, Error> {
-    let node = Node::current().ok_or(Error::NoNode)?;
-    node.provided::<T>().ok_or_else(|| Error::NotProvided(type_name::<T>().to_owned()))
 }

@@ -39,7 +39,8 @@ use proc_macro::TokenStream;
 ///
 /// Arguments and result are owned values that implement serde's `Serialize` and `DeserializeOwned` and are `Send`. An
 /// `ActorRef<M>` travels as an argument or result of its own and inside `Option`, `Vec`, `Box`, tuples and `Result`;
-/// elsewhere use `ActorAddr<M>`. Generic functions, `self`, references and `impl Trait` are refused, as are more than
+/// elsewhere use `ActorAddr<M>`. An `anyhow::Error` travels in the same places, by whatever alias, as the texts of its
+/// chain: `-> anyhow::Result<T>` just works. Elsewhere use `AnyError`. Generic functions, `self`, references and `impl Trait` are refused, as are more than
 /// 16 arguments. In an `impl` block the function takes no `self` and does not say `Self`.
 ///
 /// # What is generated

@@ -66,7 +66,7 @@ impl Item {
                     "no `self` travels: take what the function needs of it as arguments, or place an actor",
                 ),
                 FnArg::Typed(typed) => {
-                    if let Some(travel) = errors.catch(Travel::of(&typed.ty)) {
+                    if let Some(travel) = errors.catch(Travel::in_function(&typed.ty)) {
                         params.push(Param {
                             attrs: typed.attrs.clone(),
                             pattern: (*typed.pat).clone(),
@@ -81,7 +81,7 @@ impl Item {
             ReturnType::Default => unit(sig.ident.span()),
             ReturnType::Type(_, ty) => (**ty).clone(),
         };
-        let Some(result) = errors.catch(Travel::of(&output)) else {
+        let Some(result) = errors.catch(Travel::in_function(&output)) else {
             return Ok(TokenStream::new());
         };
 
@@ -162,11 +162,9 @@ impl Function {
         let args: Vec<_> = (0..params.len()).map(|n| format_ident!("__{n}", span = Span::mixed_site())).collect();
         let types: Vec<_> = params.iter().map(|param| &param.ty).collect();
         let signature = params.iter().map(|Param { attrs, pattern, ty, .. }| quote!(#(#attrs)* #pattern: #ty));
-        let wires = params.iter().map(|param| param.travel.wire());
-        let wires = quote!((#(#wires,)*));
         let to_wire = params.iter().zip(&args).map(|(param, arg)| param.travel.encode(quote!(#arg)));
+        let to_wire = quote!((#(#to_wire,)*));
         let from_wire = params.iter().zip(&args).map(|(param, arg)| param.travel.decode(quote!(#arg)));
-        let result_wire = result.wire();
         let result_to_wire = result.encode(quote!(__output));
         let result_from_wire = result.decode(quote!(__output));
         let assertions = params.iter().map(|param| &param.travel).chain([result]).flat_map(Travel::needs);
@@ -190,7 +188,7 @@ impl Function {
 
             const _: () = {
                 #[allow(unused_imports)]
-                use ::flame_actors::__private::{ByCodec as _, NoCodec as _};
+                use ::flame_actors::__private::{AsItIs as _, ByCodec as _, NoCodec as _, ViaText as _};
 
                 #(#assertions)*
 
@@ -204,26 +202,31 @@ impl Function {
                     fn encode_args(
                         (#(#args,)*): Self::Args,
                     ) -> ::core::result::Result<::std::vec::Vec<u8>, ::flame_actors::Error> {
-                        (&::flame_actors::__private::Codec::<#wires>::new()).encode(&(#(#to_wire,)*))
+                        let __args = #to_wire;
+                        (&::flame_actors::__private::Codec::of(&__args)).encode(&__args)
                     }
 
                     fn decode_args(
                         __bytes: &[u8],
                     ) -> ::core::result::Result<Self::Args, ::flame_actors::Error> {
-                        let (#(#args,)*) = (&::flame_actors::__private::Codec::<#wires>::new()).decode(__bytes)?;
+                        let __codec =
+                            ::flame_actors::__private::Codec::after(|(#(#args,)*): Self::Args| #to_wire);
+                        let (#(#args,)*) = (&__codec).decode(__bytes)?;
                         ::core::result::Result::Ok((#(#from_wire,)*))
                     }
 
                     fn encode_output(
                         __output: Self::Output,
                     ) -> ::core::result::Result<::std::vec::Vec<u8>, ::flame_actors::Error> {
-                        (&::flame_actors::__private::Codec::<#result_wire>::new()).encode(&#result_to_wire)
+                        let __output = #result_to_wire;
+                        (&::flame_actors::__private::Codec::of(&__output)).encode(&__output)
                     }
 
                     fn decode_output(
                         __bytes: &[u8],
                     ) -> ::core::result::Result<Self::Output, ::flame_actors::Error> {
-                        let __output = (&::flame_actors::__private::Codec::<#result_wire>::new()).decode(__bytes)?;
+                        let __codec = ::flame_actors::__private::Codec::after(|__output: Self::Output| #result_to_wire);
+                        let __output = (&__codec).decode(__bytes)?;
                         ::core::result::Result::Ok(#result_from_wire)
                     }
 

@@ -86,14 +86,14 @@ impl Task {
         let (mut params, mut values) = (Vec::new(), Vec::new());
         for Capture { mutability, name, ty, value } in self.captures {
             values.push(value.map_or_else(|| name.to_token_stream(), Expr::into_token_stream));
-            if let Some(travel) = errors.catch(Travel::of(&ty)) {
+            if let Some(travel) = errors.catch(Travel::in_function(&ty)) {
                 let pattern =
                     Pat::Ident(PatIdent { attrs: Vec::new(), by_ref: None, mutability, ident: name, subpat: None });
                 params.push(Param { attrs: Vec::new(), pattern, ty, travel });
             }
         }
         let output = self.output.unwrap_or_else(|| unit(Span::call_site()));
-        let result = errors.catch(Travel::of(&output));
+        let result = errors.catch(Travel::in_function(&output));
         errors.result()?;
         let Some(result) = result else {
             return Ok(TokenStream::new());

@@ -1,4 +1,4 @@
-//! How a type looks on the wire: an `ActorRef<M>` goes as the address of its actor.
+//! How a type looks on the wire: an `ActorRef<M>` goes as the address of its actor, an error of `anyhow` as its texts.
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -15,20 +15,44 @@ pub(crate) struct Travel {
 enum Form {
     /// Goes as it is.
     Same(Type),
+    /// Goes as it is unless it turns out to be an error of `anyhow`: which it is, only the compiler knows.
+    Open(Type),
     /// `ActorRef<M>`, with its `M`.
     Ref(Type),
     Boxed(Box<Travel>),
     Option(Box<Travel>),
     Vec(Box<Travel>),
     Tuple(Vec<Travel>),
-    /// `Result<T, E>`, or `Result<T>` where an alias names the error.
-    Result(Box<Travel>, Option<Box<Travel>>),
+    Result(Box<Travel>, Box<Travel>),
+    /// `Result<T>`, where an alias names the error; in functions with the type itself, whose error may be of `anyhow`.
+    Alias(Box<Travel>, Option<Box<Type>>),
+}
+
+/// Where a type stands.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    /// In a message, whose form on the wire is a type of its own and has to be named.
+    Message,
+    /// In the signature of a function, where the compiler can be left to find it.
+    Function,
+    /// The same in a `Vec`, where nothing is to be done for each element without need.
+    Each,
+    /// In the signature, as the error of a `Result`.
+    Error,
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    Encode,
+    Decode,
 }
 
 /// What has to hold for a type to travel, said of the innermost type of the user's that it depends on.
 #[derive(Clone)]
 pub(crate) enum Need {
     Travels(Type),
+    /// By itself, or as an error of `anyhow`.
+    Open(Type),
     Message(Type),
 }
 
@@ -38,46 +62,61 @@ impl Travel {
         Self { wire: ty.to_token_stream(), span: ty.span(), form: Form::Same(ty.clone()) }
     }
 
+    /// The type of a field or a reply.
+    ///
     /// # Errors
     ///
     /// If something in `ty` is borrowed or has no name, or an `ActorRef` sits where it cannot be found on the wire.
     pub(crate) fn of(ty: &Type) -> Result<Self> {
+        Self::at(ty, Place::Message)
+    }
+
+    /// The type of an argument or a result, which may have errors of `anyhow` in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Travel::of`].
+    pub(crate) fn in_function(ty: &Type) -> Result<Self> {
+        Self::at(ty, Place::Function)
+    }
+
+    fn at(ty: &Type, place: Place) -> Result<Self> {
         let form = match ty {
-            Type::Group(group) => return Self::of(&group.elem),
-            Type::Paren(paren) => return Self::of(&paren.elem),
+            Type::Group(group) => return Self::at(&group.elem, place),
+            Type::Paren(paren) => return Self::at(&paren.elem, place),
             Type::Reference(reference) => return Err(borrowed(reference)),
-            Type::Tuple(tuple) => Form::Tuple(tuple.elems.iter().map(Self::of).collect::<Result<_>>()?),
-            Type::Path(path) if path.qself.is_none() => Self::of_path(ty, &path.path)?,
+            Type::Tuple(tuple) => {
+                Form::Tuple(tuple.elems.iter().map(|ty| Self::at(ty, place.inside())).collect::<Result<_>>()?)
+            }
+            Type::Path(path) if path.qself.is_none() => Self::of_path(ty, &path.path, place)?,
             _ => Self::plain(ty)?,
         };
         let span = ty.span();
         let inner = |travel: &Self| travel.wire.clone();
         let wire = match (&form, ty) {
-            (Form::Same(ty), _) => ty.to_token_stream(),
+            (Form::Same(ty) | Form::Open(ty), _) => ty.to_token_stream(),
             (Form::Ref(message), _) => quote_spanned!(span=> ::flame_actors::ActorAddr<#message>),
             (Form::Tuple(elements), _) => {
                 let elements = elements.iter().map(inner);
                 quote_spanned!(span=> (#(#elements,)*))
             }
-            (Form::Boxed(one) | Form::Option(one) | Form::Vec(one), Type::Path(path)) => {
+            (Form::Boxed(one) | Form::Option(one) | Form::Vec(one) | Form::Alias(one, ..), Type::Path(path)) => {
                 with_arguments(&path.path, &[inner(one)])
             }
-            (Form::Result(ok, error), Type::Path(path)) => {
-                let arguments: Vec<_> = std::iter::once(ok).chain(error).map(|travel| inner(travel)).collect();
-                with_arguments(&path.path, &arguments)
-            }
+            (Form::Result(ok, error), Type::Path(path)) => with_arguments(&path.path, &[inner(ok), inner(error)]),
             _ => unreachable!("only a path has these forms"),
         };
         Ok(Self { wire, span, form })
     }
 
-    fn of_path(ty: &Type, path: &Path) -> Result<Form> {
+    fn of_path(ty: &Type, path: &Path, place: Place) -> Result<Form> {
         let Some(last) = path.segments.last() else {
             return Self::plain(ty);
         };
+        let name = last.ident.to_string();
         let arguments = type_arguments(&last.arguments);
-        let inner = |ty: &Type| Self::of(ty).map(Box::new);
-        Ok(match (last.ident.to_string().as_str(), arguments.as_deref()) {
+        let inner = |ty: &Type| Self::at(ty, place.inside()).map(Box::new);
+        Ok(match (name.as_str(), arguments.as_deref()) {
             ("ActorRef", Some([message])) => Form::Ref((*message).clone()),
             ("ActorRef", _) => {
                 return Err(Error::new_spanned(
@@ -88,9 +127,14 @@ impl Travel {
             // `Box<str>` and `Box<[T]>` travel although `str` and `[T]` do not: take a box apart only for a reference.
             ("Box", Some([one])) if mentions(one, "ActorRef") => Form::Boxed(inner(one)?),
             ("Option", Some([one])) => Form::Option(inner(one)?),
-            ("Vec", Some([one])) => Form::Vec(inner(one)?),
-            ("Result", Some([ok, error])) => Form::Result(inner(ok)?, Some(inner(error)?)),
-            ("Result", Some([ok])) if mentions(ok, "ActorRef") => Form::Result(inner(ok)?, None),
+            ("Vec", Some([one])) => Form::Vec(Box::new(Self::at(one, place.of_element())?)),
+            ("Result", Some([ok, error])) => Form::Result(inner(ok)?, Box::new(Self::at(error, place.of_error())?)),
+            ("Result", Some([ok])) if place != Place::Message => Form::Alias(inner(ok)?, Some(Box::new(ty.clone()))),
+            ("Result", Some([ok])) if mentions(ok, "ActorRef") => Form::Alias(inner(ok)?, None),
+            _ if place.may_hide_an_error(&name) => {
+                Self::plain(ty)?;
+                Form::Open(ty.clone())
+            }
             _ => Self::plain(ty)?,
         })
     }
@@ -111,36 +155,38 @@ impl Travel {
     fn same(&self) -> bool {
         match &self.form {
             Form::Same(_) => true,
-            Form::Ref(_) => false,
+            Form::Open(_) | Form::Ref(_) => false,
             Form::Boxed(one) | Form::Option(one) | Form::Vec(one) => one.same(),
             Form::Tuple(elements) => elements.iter().all(Self::same),
-            Form::Result(ok, error) => ok.same() && error.as_ref().is_none_or(|error| error.same()),
+            Form::Result(ok, error) => ok.same() && error.same(),
+            Form::Alias(ok, open) => ok.same() && open.is_none(),
         }
     }
 
     /// The expression that turns `value` into what is encoded.
     pub(crate) fn encode(&self, value: TokenStream) -> TokenStream {
-        self.convert(value, &|value| quote!(::flame_actors::ActorAddr::from(#value)))
+        self.convert(value, Direction::Encode)
     }
 
     /// The expression that turns what was decoded into the user's value.
     pub(crate) fn decode(&self, value: TokenStream) -> TokenStream {
-        self.convert(value, &|value| quote!(::flame_actors::ActorAddr::into_ref(#value)))
+        self.convert(value, Direction::Decode)
     }
 
-    fn convert(&self, value: TokenStream, actor: &dyn Fn(TokenStream) -> TokenStream) -> TokenStream {
+    fn convert(&self, value: TokenStream, direction: Direction) -> TokenStream {
         if self.same() {
             return value;
         }
         let each = |travel: &Self| {
-            let inner = travel.convert(quote!(__value), actor);
+            let inner = travel.convert(quote!(__value), direction);
             quote!(|__value| #inner)
         };
         match &self.form {
             Form::Same(_) => value,
-            Form::Ref(_) => actor(value),
+            Form::Open(ty) => direction.open(ty, value),
+            Form::Ref(_) => direction.actor(value),
             Form::Boxed(one) => {
-                let inner = one.convert(quote!(*#value), actor);
+                let inner = one.convert(quote!(*#value), direction);
                 quote!(::std::boxed::Box::new(#inner))
             }
             Form::Option(one) => {
@@ -157,20 +203,24 @@ impl Travel {
             }
             Form::Tuple(elements) => {
                 let names: Vec<_> = (0..elements.len()).map(|n| format_ident!("__{n}")).collect();
-                let converted = elements.iter().zip(&names).map(|(travel, name)| travel.convert(quote!(#name), actor));
+                let converted =
+                    elements.iter().zip(&names).map(|(travel, name)| travel.convert(quote!(#name), direction));
                 quote!({ let (#(#names,)*) = #value; (#(#converted,)*) })
             }
             Form::Result(ok, error) => {
-                let each_ok = each(ok);
-                let value = quote!(::core::result::Result::map(#value, #each_ok));
-                match error {
-                    Some(error) if !error.same() => {
-                        let each_error = each(error);
-                        quote!(::core::result::Result::map_err(#value, #each_error))
-                    }
-                    _ => value,
+                let value = direction.map_ok(ok, value);
+                if error.same() {
+                    return value;
                 }
+                let each_error = each(error);
+                quote!(::core::result::Result::map_err(#value, #each_error))
             }
+            // The way goes by the user's type: it is the first step there and the last one back.
+            Form::Alias(ok, Some(ty)) => match direction {
+                Direction::Encode => direction.map_ok(ok, direction.open(ty, value)),
+                Direction::Decode => direction.open(ty, direction.map_ok(ok, value)),
+            },
+            Form::Alias(ok, None) => direction.map_ok(ok, value),
         }
     }
 
@@ -178,12 +228,14 @@ impl Travel {
     pub(crate) fn needs(&self) -> Vec<Need> {
         match &self.form {
             Form::Same(ty) => vec![Need::Travels(ty.clone())],
+            Form::Open(ty) => vec![Need::Open(ty.clone())],
             Form::Ref(message) => vec![Need::Message(message.clone())],
             Form::Boxed(one) | Form::Option(one) | Form::Vec(one) => one.needs(),
             Form::Tuple(elements) => elements.iter().flat_map(Self::needs).collect(),
-            Form::Result(ok, Some(error)) => [ok.needs(), error.needs()].concat(),
-            // Only the alias knows the error: the whole has to travel.
-            Form::Result(ok, None) => {
+            Form::Result(ok, error) => [ok.needs(), error.needs()].concat(),
+            // Only the alias knows the error: the whole has to travel, here with something else for what `ok` says.
+            Form::Alias(ok, Some(ty)) => [ok.needs(), vec![Need::Open(of_unit(ty))]].concat(),
+            Form::Alias(ok, None) => {
                 let wire = Type::Verbatim(self.wire.clone());
                 [ok.needs(), vec![Need::Travels(wire)]].concat()
             }
@@ -195,10 +247,62 @@ impl Travel {
     }
 }
 
+impl Place {
+    /// Inside another type.
+    fn inside(self) -> Self {
+        if self == Self::Error { Self::Function } else { self }
+    }
+
+    /// Inside a `Vec`.
+    fn of_element(self) -> Self {
+        if self == Self::Message { Self::Message } else { Self::Each }
+    }
+
+    /// Inside a `Result`, as its error.
+    fn of_error(self) -> Self {
+        if self == Self::Message { Self::Message } else { Self::Error }
+    }
+
+    /// Whether a type of this name may be an error of `anyhow`, or a result with one, by some alias.
+    fn may_hide_an_error(self, name: &str) -> bool {
+        match self {
+            Self::Message => false,
+            Self::Function => name != "String" && name.starts_with(char::is_uppercase),
+            Self::Each => name.ends_with("Result") || name.ends_with("Error"),
+            Self::Error => true,
+        }
+    }
+}
+
+impl Direction {
+    fn actor(self, value: TokenStream) -> TokenStream {
+        match self {
+            Self::Encode => quote!(::flame_actors::ActorAddr::from(#value)),
+            Self::Decode => quote!(::flame_actors::ActorAddr::into_ref(#value)),
+        }
+    }
+
+    fn open(self, ty: &Type, value: TokenStream) -> TokenStream {
+        let way = quote!((&::flame_actors::__private::Open::<#ty>::new()));
+        match self {
+            Self::Encode => quote!(#way.pack(#value)),
+            Self::Decode => quote!(#way.unpack(#value)),
+        }
+    }
+
+    fn map_ok(self, ok: &Travel, value: TokenStream) -> TokenStream {
+        if ok.same() {
+            return value;
+        }
+        let inner = ok.convert(quote!(__value), self);
+        quote!(::core::result::Result::map(#value, |__value| #inner))
+    }
+}
+
 impl Need {
     pub(crate) fn ty(&self) -> &Type {
         match self {
-            Need::Travels(ty) | Need::Message(ty) => ty,
+            Need::Travels(ty) | Need::Open(ty) | Need::Message(ty) => ty,
         }
     }
 
@@ -209,6 +313,9 @@ impl Need {
         match self {
             Need::Travels(_) => {
                 quote_spanned!(span=> const _: () = <#ty as ::flame_actors::__private::Travels>::ASSERT;)
+            }
+            Need::Open(_) => {
+                quote_spanned!(span=> const _: () = <#ty as ::flame_actors::__private::TravelsBy<_>>::ASSERT;)
             }
             Need::Message(_) => {
                 quote_spanned!(span=> const _: () = <#ty as ::flame_actors::__private::Addressed>::ASSERT;)
@@ -331,6 +438,22 @@ fn type_arguments(arguments: &PathArguments) -> Option<Vec<&Type>> {
         _ => None,
     });
     types.collect()
+}
+
+/// `Result<()>` for `Result<T>`.
+fn of_unit(alias: &Type) -> Type {
+    match alias {
+        Type::Path(path) => {
+            // The last token's, so that an error is about all of the user's type.
+            let span = path.to_token_stream().into_iter().last().map_or_else(Span::call_site, |token| token.span());
+            let mut path = path.path.clone();
+            if let Some(last) = path.segments.last_mut() {
+                last.arguments = PathArguments::None;
+            }
+            Type::Verbatim(quote_spanned!(span=> #path<()>))
+        }
+        other => other.clone(),
+    }
 }
 
 /// `path` with other type arguments.

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::Placeable;
 use crate::error::{ChildError, Error, panic_text};
 use crate::node::route::{self, Address, Alias};
-use crate::task::on_runner;
+use crate::task::context::on_runner;
 use crate::{Message, codec};
 
 /// Who a placed child is.
@@ -58,7 +58,7 @@ impl<A: Actor> Placed<A> {
         &self,
         work: impl Future<Output = Result<T, ActorProcessingErr>> + Send,
     ) -> Result<T, ActorProcessingErr> {
-        let work = on_runner(Arc::clone(&self.identity.node), work);
+        let work = on_runner(Arc::clone(&self.identity.node), None, work);
         let result = AssertUnwindSafe(work).catch_unwind().await;
         result.unwrap_or_else(|panic| Err(Box::new(ChildError::Panicked(panic_text(&*panic)))))
     }

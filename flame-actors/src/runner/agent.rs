@@ -13,6 +13,7 @@ use ractor::{ActorCell, ActorRef, ActorRuntime};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::supervisor::{Ended, Supervisor, SupervisorMsg};
 use super::terminator::{Terminator, TerminatorMsg};
@@ -22,7 +23,8 @@ use crate::node::link::{Link, Role};
 use crate::node::route::{self, Address};
 use crate::node::runtime;
 use crate::place::Identity;
-use crate::task::on_runner;
+use crate::task::cancelled::Run;
+use crate::task::context::on_runner;
 use crate::{codec, registry};
 
 pub(crate) struct Agent {
@@ -57,11 +59,30 @@ struct Work {
 }
 
 struct Doing {
-    /// `None` for the moment in which it is spawned.
-    abort: Option<AbortHandle>,
+    end: End,
     linked: bool,
     /// It was told to end; a start that does not yield comes to life all the same, and ends then.
     condemned: bool,
+}
+
+/// How to end it.
+#[derive(Clone, Default)]
+struct End {
+    /// A task's; told first, so that what blocks hears of it as well.
+    run: Option<Arc<Run>>,
+    /// `None` for the moment in which it is spawned.
+    abort: Option<AbortHandle>,
+}
+
+impl End {
+    fn now(self) {
+        if let Some(run) = self.run {
+            run.cancel();
+        }
+        if let Some(abort) = self.abort {
+            abort.abort();
+        }
+    }
 }
 
 struct PlacedChild {
@@ -125,29 +146,41 @@ impl Agent {
 
     // ---- tasks ----
 
-    fn run(self: &Arc<Self>, id: u64, task: String, args: Bytes, deadline: Option<Duration>, linked: bool) {
+    fn run(self: &Arc<Self>, id: u64, task: String, args: Bytes, bound: Option<Duration>, linked: bool) {
         let Some(entry) = registry::task(&task) else {
             return self.send(Frame::Ran { id, outcome: Err(Error::UnknownTask(task)) }, Bytes::new());
         };
-        let report = Report { agent: Arc::clone(self), id, outcome: None };
+        // From now on, as for the caller, however long it takes until a thread is free.
+        let deadline = bound.and_then(|after| Some((after, Instant::now().checked_add(after)?)));
+        let run = Run::new(deadline.map(|(_, deadline)| deadline));
+        let report = Report { agent: Arc::clone(self), id, run: Arc::clone(&run), outcome: None };
+        let end = End { run: Some(Arc::clone(&run)), abort: None };
         // Entered before it can end, which is at once on a runtime that shuts down.
-        self.work.lock().tasks.insert(id, Doing { abort: None, linked, condemned: false });
-        let doing = self.app.spawn(on_runner(Arc::clone(&self.node), async move {
+        self.work.lock().tasks.insert(id, Doing { end, linked, condemned: false });
+        let doing = self.app.spawn(on_runner(Arc::clone(&self.node), Some(run), async move {
             let mut report = report;
-            let run = AssertUnwindSafe((entry.run)(args)).catch_unwind();
+            let mut body = AssertUnwindSafe((entry.run)(args)).catch_unwind();
             let result = match deadline {
-                None => run.await,
-                Some(after) => match tokio::time::timeout(after, run).await {
+                None => body.await,
+                Some((after, deadline)) => match tokio::time::timeout_at(deadline, &mut body).await {
                     Ok(result) => result,
-                    Err(_) => Ok(Err(Error::Timeout { stage: Stage::Running, after, what: task.clone() })),
+                    Err(_) => {
+                        // Before the body is dropped.
+                        report.run.cancel();
+                        Ok(Err(Error::Timeout { stage: Stage::Running, after, what: task.clone() }))
+                    }
                 },
             };
-            let result = result.unwrap_or_else(|panic| Err(Error::Panicked(panic_text(&*panic))));
-            report.outcome =
-                Some(result.and_then(|output| codec::within_limit(output, || format!("the result of {task}"))));
+            report.outcome = Some(match result {
+                Ok(output) => {
+                    report.run.complete();
+                    output.and_then(|output| codec::within_limit(output, || format!("the result of {task}")))
+                }
+                Err(panic) => Err(Error::Panicked(panic_text(&*panic))),
+            });
         }));
         if let Some(entered) = self.work.lock().tasks.get_mut(&id) {
-            entered.abort = Some(doing.abort_handle());
+            entered.end.abort = Some(doing.abort_handle());
         }
     }
 
@@ -184,7 +217,7 @@ impl Agent {
         let report = Start { agent: Arc::clone(self), id, linked, outcome: None };
         let supervisor = self.supervisor.get_cell();
         let node = Arc::clone(&self.node);
-        self.work.lock().starting.insert(id, Doing { abort: None, linked, condemned: false });
+        self.work.lock().starting.insert(id, Doing { end: End::default(), linked, condemned: false });
         let doing = self.app.spawn(async move {
             let mut report = report;
             let start =
@@ -197,7 +230,7 @@ impl Agent {
             });
         });
         if let Some(entered) = self.work.lock().starting.get_mut(&id) {
-            entered.abort = Some(doing.abort_handle());
+            entered.end.abort = Some(doing.abort_handle());
         }
     }
 
@@ -256,15 +289,15 @@ impl Agent {
     fn order(&self, id: u64, order: Order) {
         let mut work = self.work.lock();
         let child = work.children.get(&id).map(|child| child.cell.clone());
-        let starting = work.starting.get_mut(&id).and_then(|doing| {
+        let starting = work.starting.get_mut(&id).map(|doing| {
             doing.condemned = true;
-            doing.abort.clone()
+            doing.end.clone()
         });
         drop(work);
         match (child, starting, order) {
             (Some(cell), _, Order::Stop(reason)) => cell.stop(reason),
             (Some(cell), _, Order::Kill) => cell.kill(),
-            (None, Some(abort), _) => abort.abort(),
+            (None, Some(end), _) => end.now(),
             // It ended by itself in the meantime, and that is on its way.
             (None, None, _) => {}
         }
@@ -317,15 +350,15 @@ impl Agent {
 
     /// Ends work: all of it, or what is linked to the parent.
     pub(crate) fn abort_work(&self, unlinked_too: bool) {
-        let (aborts, cells) = {
+        let (ends, cells) = {
             let work = self.work.lock();
             let doing = work.tasks.values().chain(work.starting.values());
-            let aborts: Vec<_> =
-                doing.filter(|doing| doing.linked || unlinked_too).filter_map(|doing| doing.abort.clone()).collect();
+            let ends: Vec<_> =
+                doing.filter(|doing| doing.linked || unlinked_too).map(|doing| doing.end.clone()).collect();
             let children = work.children.values().filter(|child| child.linked || unlinked_too);
-            (aborts, children.map(|child| child.cell.clone()).collect::<Vec<_>>())
+            (ends, children.map(|child| child.cell.clone()).collect::<Vec<_>>())
         };
-        aborts.iter().for_each(AbortHandle::abort);
+        ends.into_iter().for_each(End::now);
         cells.iter().for_each(ActorCell::kill);
     }
 
@@ -354,9 +387,9 @@ impl Role for Arc<Agent> {
                 self.run(id, task, body, deadline_ms.map(Duration::from_millis), linked);
             }
             Frame::Cancel { id } => {
-                let abort = self.work.lock().tasks.get(&id).and_then(|doing| doing.abort.clone());
-                if let Some(abort) = abort {
-                    abort.abort();
+                let end = self.work.lock().tasks.get(&id).map(|doing| doing.end.clone());
+                if let Some(end) = end {
+                    end.now();
                 }
             }
             Frame::Place { id, guardian, actor, handler_len, linked } => {
@@ -391,11 +424,13 @@ fn not_started(actor: String, err: &ractor::SpawnErr) -> Error {
 struct Report {
     agent: Arc<Agent>,
     id: u64,
+    run: Arc<Run>,
     outcome: Option<Result<Bytes, Error>>,
 }
 
 impl Drop for Report {
     fn drop(&mut self) {
+        self.run.cancel();
         let outcome = self.outcome.take().unwrap_or_else(|| Err(Error::Cancelled("the task".to_owned())));
         self.agent.ran(self.id, outcome);
     }

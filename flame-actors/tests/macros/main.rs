@@ -5,6 +5,7 @@
 #![allow(clippy::redundant_pub_crate, reason = "rustc's `unreachable_pub` wants the opposite")]
 #![allow(clippy::significant_drop_tightening, reason = "a test's pool lives as long as the test")]
 
+mod any_errors;
 mod attributes;
 mod blocks;
 mod cluster;

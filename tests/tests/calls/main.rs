@@ -1,5 +1,6 @@
-//! Calls and casts: results, errors, limits, deadlines, loss.
+//! Calls and casts: results, errors, limits, deadlines, loss, and what a task finds around itself.
 
+mod context;
 mod deadlines;
 mod limits;
 mod loss;
@@ -12,9 +13,11 @@ use flame_tests::Suite;
 
 fn main() -> ExitCode {
     Suite::new()
+        .role("parent", context::parent)
         .trials(results::trials())
         .trials(limits::trials())
         .trials(deadlines::trials())
         .trials(loss::trials())
+        .trials(context::trials())
         .run()
 }

@@ -1,7 +1,9 @@
 //! What comes back from a call.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use flame_actors::__private::Remote;
 use flame_actors::{Error, Pool, Task, provided, remote, task};
 use flame_tests::{Greeting, Journal, Runners, eventually, everywhere, node, trials};
@@ -23,6 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_result_that_does_not_encode_is_an_error,
         a_result_that_does_not_decode_is_an_error,
         what_was_not_provided_is_named,
+        an_error_of_anyhow_comes_back_with_its_causes,
         a_cast_runs,
         a_cast_does_not_wait,
         many_calls_at_once_all_come_back,
@@ -227,6 +230,24 @@ async fn what_was_not_provided_is_named(on: Runners) {
     let missing = task!([] -> Option<Error> { provided::<Journal>().err() });
     let err = pool.call(missing).await.unwrap().expect("nobody provides it");
     assert!(matches!(&err, Error::NotProvided(name) if name.ends_with("Journal")), "{err}");
+    pool.shutdown().await;
+}
+
+#[remote]
+async fn read(path: PathBuf) -> anyhow::Result<String> {
+    std::fs::read_to_string(&path).with_context(|| format!("{} was not read", path.display())).context("no answer")
+}
+
+async fn an_error_of_anyhow_comes_back_with_its_causes(on: Runners) {
+    let pool = on.start().await;
+    let there: anyhow::Result<String> = async { pool.call(read("/nowhere".into())).await? }.await;
+    let (here, there) = (read("/nowhere".into()).await.unwrap_err(), there.unwrap_err());
+    assert_eq!(format!("{there:#}"), format!("{here:#}"));
+    assert_eq!((here.chain().count(), there.chain().count()), (3, 3));
+    assert!(here.root_cause().is::<std::io::Error>());
+    let journal = Journal::new();
+    journal.entry().note("text");
+    assert_eq!(pool.call(read(journal.entry().path().clone())).await.unwrap().unwrap(), "text\n");
     pool.shutdown().await;
 }
 
