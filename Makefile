@@ -2,7 +2,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt clippy docs deny picture need-cargo need-cc need-ffmpeg need-rustfmt need-clippy
+.PHONY: help demo test bench check fmt clippy docs deny picture need-cargo need-cc need-ffmpeg need-rustfmt need-clippy
 
 DEMO := target/demo
 CLIP := $(DEMO)/clip.mkv
@@ -27,6 +27,9 @@ demo: need-cargo need-cc need-ffmpeg ## Makes thumbnails of a video on a runner,
 
 test: need-cargo need-cc need-ffmpeg fmt clippy docs deny ## Runs all checks and all tests
 	cargo test --locked --workspace --no-fail-fast
+
+bench: need-cargo need-cc ## Measures what things cost, beside floors and targets, into target/bench.json
+	cargo bench --locked -p flame-local --bench bench
 
 check: need-cargo need-cc fmt clippy ## Runs the quick checks: format, lints, unit tests
 	cargo test --locked --workspace --lib --bins
