@@ -18,7 +18,7 @@ use tokio::sync::{oneshot, watch};
 
 use self::boot::Hosted;
 use crate::error::{Cause, ChildError, Error, Stage};
-use crate::node::frame::{Exit, Frame, Order};
+use crate::node::frame::{self, Exit, Frame, Order};
 use crate::node::link::{Link, Role};
 use crate::place::{Encoded, Ward};
 use crate::pool::Slot;
@@ -151,7 +151,7 @@ impl Runner {
             under_way.runs.insert(id, Run { result: tx, slot, keep_slot });
             id
         };
-        let deadline_ms = deadline.map(|deadline| deadline.as_millis() as u64);
+        let deadline_ms = deadline.map(frame::millis);
         let sent = self.link.send(Frame::Run { id, task: task.to_owned(), deadline_ms, linked }, args);
         if let Err(err) = sent {
             let unsent = self.work.under_way.lock().runs.remove(&id);
@@ -221,7 +221,7 @@ impl Runner {
             let _ = self.gone().wait_for(|gone| *gone).await;
             return;
         }
-        let grace_ms = grace.as_millis() as u64;
+        let grace_ms = frame::millis(grace);
         if self.link.send(Frame::Shutdown { grace_ms }, Bytes::new()).is_ok() {
             // The runner keeps to the grace itself; the second more is for its answer.
             let _ = tokio::time::timeout(grace.saturating_add(Duration::from_secs(1)), self.link.wait_closed()).await;

@@ -6,6 +6,7 @@
 //! and the next one that it is the last. Heartbeats go between the parts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
@@ -134,6 +135,11 @@ pub(crate) enum Frame {
         pid: u64,
         exit: Exit,
     },
+}
+
+/// A duration as frames have it; the longest are cut to what no clock will see the end of.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// So much of a text is kept when its frame's head would be too long.

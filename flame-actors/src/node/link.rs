@@ -203,7 +203,7 @@ impl Link {
             let mut waiting = self.waiting.lock();
             (sink.map(|sink| waiting.reply(sink)), permit.map(|permit| waiting.permit(permit)))
         };
-        let timeout_ms = timeout.map(|timeout| timeout.as_millis() as u64);
+        let timeout_ms = timeout.map(frame::millis);
         let sent = self.send(Frame::Message { to, pid, reply, ack, timeout_ms }, body);
         // The link may have closed, and dropped what waits, between the insertion and the sending.
         if sent.is_err() || self.cause().is_some() {

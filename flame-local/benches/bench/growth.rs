@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use flame_actors::{Backend, Boot, BoxFuture, Error, Instance, InstanceState, Node, Pool, PoolBuilder, remote};
+use flame_actors::{Backend, Boot, BoxFuture, Error, Event, Instance, InstanceState, Node, Pool, PoolBuilder, remote};
 use flame_local::ProcessBackend;
 use tokio::task::JoinSet;
 
@@ -23,26 +23,39 @@ async fn work() {
 
 pub(crate) async fn rows(node: Node) -> anyhow::Result<Vec<Row>> {
     let [mut all_up, mut processes, mut machines] = <[Sample; 3]>::default();
+    let [mut processes_in_turn, mut machines_in_turn] = <[Sample; 2]>::default();
     for round in 0..ROUNDS {
-        let pool = pool(format!("processes-{round}")).backend(ProcessBackend::new()).start(&node).await?;
+        let start = |name: &str, max| pool(format!("{name}-{round}"), max);
+        let pool = start("processes", MAX).backend(ProcessBackend::new()).start(&node).await?;
         processes.push(at_once(&pool).await?);
         all_up.push(at_once(&pool).await?);
         pool.shutdown().await;
-        let pool = self::pool(format!("machines-{round}")).backend(Machines::new()).start(&node).await?;
+        let pool = start("processes-in-turn", 1).backend(ProcessBackend::new()).start(&node).await?;
+        processes_in_turn.push(one_at_a_time(&pool).await?);
+        pool.shutdown().await;
+        let pool = start("machines", MAX).backend(Machines::new()).start(&node).await?;
         machines.push(at_once(&pool).await?);
         pool.shutdown().await;
+        let pool = start("machines-in-turn", 1).backend(Machines::new()).start(&node).await?;
+        machines_in_turn.push(one_at_a_time(&pool).await?);
+        pool.shutdown().await;
     }
-    let all_up = all_up.p50();
+    let [all_up, processes_in_turn, machines_in_turn] =
+        [all_up, processes_in_turn, machines_in_turn].map(|sample| sample.p50());
+    let row = |what: &str, value| Row::new(format!("growth: 200 calls, {what}"), value, "ms");
     Ok(vec![
-        Row::new("growth: 200 calls, 20 runners up", all_up, "ms"),
-        Row::new("growth: 200 calls, 0 to 20 processes, at once", processes.p50(), "ms").floor(all_up),
-        Row::new("growth: 200 calls, 0 to 20 of 250 ms each, at once", machines.p50(), "ms").floor(all_up),
+        row("20 runners up", all_up),
+        row("0 to 20 processes, one at a time", processes_in_turn).floor(all_up),
+        row("0 to 20 processes, at once", processes.p50()).floor(processes_in_turn),
+        row("0 to 20 of 250 ms each, one at a time", machines_in_turn).floor(all_up),
+        // Elixir FLAME boots one at a time.
+        row("0 to 20 of 250 ms each, at once", machines.p50()).floor(machines_in_turn).target(1.0),
     ])
 }
 
 /// With one slot for each runner, so that the time depends on the number of runners.
-fn pool(name: String) -> PoolBuilder {
-    Pool::builder(name).max(MAX).max_concurrency(1)
+fn pool(name: String, max: usize) -> PoolBuilder {
+    Pool::builder(name).max(max).max_concurrency(1)
 }
 
 /// The milliseconds in which calls that come at once are served.
@@ -56,6 +69,30 @@ async fn at_once(pool: &Pool) -> anyhow::Result<f64> {
         ended??;
     }
     Ok(start.elapsed().as_secs_f64() * 1e3)
+}
+
+/// The same on a pool that begins with one runner at the most, and may have one more with each that has come up.
+async fn one_at_a_time(pool: &Pool) -> anyhow::Result<f64> {
+    let mut events = pool.events();
+    let growing = async {
+        let mut max = 1;
+        while max < MAX {
+            match events.next().await {
+                Some(Event::Up { .. }) => {
+                    max += 1;
+                    pool.resize(0, max)?;
+                }
+                Some(_) => {}
+                None => anyhow::bail!("the events ended with {max} runners"),
+            }
+        }
+        // All may come, so this waits for the calls only.
+        std::future::pending().await
+    };
+    tokio::select! {
+        served = at_once(pool) => served,
+        failed = growing => failed,
+    }
 }
 
 /// Processes that come as late as machines.
