@@ -211,6 +211,8 @@ impl Pool {
         // `close` says so before it takes the lock, and then takes whatever was entered.
         if self.is_closed() {
             return result.ok();
+            state.scale.boot_failed();
+            self.0.metrics.counts(state.scale.counts());
         }
         let mut surplus = Vec::new();
         let outcome = result.as_ref().map(|_| ()).map_err(Clone::clone);
@@ -344,6 +346,7 @@ impl Pool {
             // Dropping its sender tells each waiter that the pool is closed.
             state.scale.queue.drain().for_each(drop);
             runners
+            self.0.metrics.counts(state.scale.counts());
         };
         let grace = self.shutdown_timeout();
         let stopped = runners.iter().map(|runner| async {
@@ -367,7 +370,9 @@ async fn watch_over(pool: Pool, runner: Arc<Runner>) {
     runner.link().wait_closed().await;
     pool.retire(runner.id);
     let cause = runner.lost().await;
-    if cause != Cause::Stopped {
+    // Then it closes its link itself, and what is found is no loss.
+    let sent_away = runner.is_sent_away();
+    if cause != Cause::Stopped && !sent_away {
         tracing::warn!(pool = pool.name(), runner = %runner.node(), %cause, "a runner was lost");
         pool.0.metrics.lost(&cause);
         pool.0.events.tell(|| Event::Lost { runner: runner.node().to_string(), cause });

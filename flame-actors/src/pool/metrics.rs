@@ -18,9 +18,9 @@ const RUN_TIME: &str = "flame_run_seconds";
 const BOOTS: &str = "flame_boots_total";
 const LOST: &str = "flame_runners_lost_total";
 
-/// Handles to the numbers of one pool: without a recorder each of them does nothing.
+/// Handles to the numbers of one pool, from the recorder that there is when it starts; without one each of them does
+/// nothing.
 pub(super) struct Metrics {
-    pool: String,
     booting: Gauge,
     idle: Gauge,
     busy: Gauge,
@@ -33,6 +33,16 @@ pub(super) struct Metrics {
     run_failed: Histogram,
     boots_up: Counter,
     boots_failed: Counter,
+    lost: Lost,
+}
+
+/// One for each cause, so that all are there, at 0, before the first loss.
+struct Lost {
+    exited: Counter,
+    signalled: Counter,
+    lease_expired: Counter,
+    connection_closed: Counter,
+    protocol: Counter,
 }
 
 impl Metrics {
@@ -47,6 +57,7 @@ impl Metrics {
         describe_counter!(LOST, "runners that are gone and were not sent away, by cause");
         let name = || pool.to_owned();
         let runners = |state: &'static str| gauge!(RUNNERS, "pool" => name(), "state" => state);
+        let lost = |cause: &'static str| counter!(LOST, "pool" => name(), "cause" => cause);
         Self {
             booting: runners("booting"),
             idle: runners("idle"),
@@ -60,7 +71,13 @@ impl Metrics {
             run_failed: histogram!(RUN_TIME, "pool" => name(), "outcome" => "failed"),
             boots_up: counter!(BOOTS, "pool" => name(), "outcome" => "up"),
             boots_failed: counter!(BOOTS, "pool" => name(), "outcome" => "failed"),
-            pool: name(),
+            lost: Lost {
+                exited: lost("exited"),
+                signalled: lost("signalled"),
+                lease_expired: lost("lease_expired"),
+                connection_closed: lost("connection_closed"),
+                protocol: lost("protocol"),
+            },
         }
     }
 
@@ -90,6 +107,15 @@ impl Metrics {
     }
 
     pub(super) fn lost(&self, cause: &Cause) {
-        counter!(LOST, "pool" => self.pool.clone(), "cause" => cause.kind()).increment(1);
+        let lost = match cause {
+            Cause::Exited(_) => &self.lost.exited,
+            Cause::Signalled(_) => &self.lost.signalled,
+            Cause::LeaseExpired => &self.lost.lease_expired,
+            Cause::ConnectionClosed => &self.lost.connection_closed,
+            Cause::Protocol(_) => &self.lost.protocol,
+            // Not a loss.
+            Cause::Stopped => return,
+        };
+        lost.increment(1);
     }
 }
