@@ -38,7 +38,7 @@
 //! | --- | --- |
 //! | make this process a node | [`Node`], [`Parent`], [`provided`] |
 //! | have runners | [`Pool`], [`PoolBuilder`], [`Backend`], [`InProcess`]; the crate `flame-local` |
-//! | see and change what a pool does | [`PoolStatus`], [`Events`], [`PoolChange`], [`Placement`] |
+//! | see and change what a pool does | [`PoolStatus`], [`Events`], [`PoolChange`], [`Placement`]; metrics and spans: `docs/observing.md` |
 //! | run a function there | [`macro@remote`], [`task!`], [`Task`], [`Call`], [`Cast`], [`runner`] |
 //! | start an actor there | [`macro@placeable`], [`Place`], [`ChildError`] |
 //! | talk to it | [`derive@Message`], [`derive@LocalMessage`], [`ActorAddr`] |
@@ -76,6 +76,7 @@ mod pool;
 mod registry;
 mod runner;
 mod task;
+mod telemetry;
 
 pub use flame_actors_macros::{LocalMessage, Message, placeable, remote, task};
 pub use ractor;

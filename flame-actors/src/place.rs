@@ -21,6 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 
 use crate::error::{ChildError, Error, Stage, panic_text};
 use crate::node::frame::{Exit, Order};
@@ -30,7 +31,7 @@ use crate::node::runtime;
 use crate::pool::{Pool, Slot};
 use crate::runner::ChildHandle;
 use crate::task::on_runner;
-use crate::{Message, codec};
+use crate::{Message, codec, telemetry};
 
 /// An actor that can be started on a runner. Implemented by `#[placeable]`.
 pub trait Placeable: Actor {
@@ -173,6 +174,15 @@ where
     A: Placeable,
     A::Msg: Message,
 {
+    let span = telemetry::place(request.pool.name(), A::NAME);
+    place_in(request, span.clone()).instrument(span).await
+}
+
+async fn place_in<A>(request: Request<A>, span: Span) -> Result<ActorRef<A::Msg>, Error>
+where
+    A: Placeable,
+    A::Msg: Message,
+{
     let Request { pool, child, supervisor, timeout, actor: _ } = request;
     let child = child?;
     let start = Instant::now();
@@ -181,6 +191,7 @@ where
         let wait = timeout.unwrap_or_else(|| pool.boot_timeout()).saturating_sub(start.elapsed());
         let slot = asked.slot(Some(wait)).await.map_err(|err| err.with_bound(timeout))?;
         let runner = Arc::clone(slot.runner());
+        telemetry::got(&span, runner.node());
         let supervisor = supervisor.clone().or_else(|| pool.cell()).ok_or_else(|| pool.closed_error())?;
         let left = timeout.map_or_else(|| pool.timeout(), |timeout| timeout.saturating_sub(start.elapsed()));
         let starting = Starting::<A::Msg>::begin(Charge { slot, child: child.clone() }, supervisor)?;

@@ -13,6 +13,7 @@ use ractor::{ActorCell, ActorRef, ActorRuntime};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tracing::Instrument as _;
 
 use super::supervisor::{Ended, Supervisor, SupervisorMsg};
 use super::terminator::{Terminator, TerminatorMsg};
@@ -23,7 +24,7 @@ use crate::node::route::{self, Address};
 use crate::node::runtime;
 use crate::place::Identity;
 use crate::task::on_runner;
-use crate::{codec, registry};
+use crate::{codec, registry, telemetry};
 
 pub(crate) struct Agent {
     /// This runner's node name.
@@ -134,7 +135,8 @@ impl Agent {
         self.work.lock().tasks.insert(id, Doing { abort: None, linked, condemned: false });
         let doing = self.app.spawn(on_runner(Arc::clone(&self.node), async move {
             let mut report = report;
-            let run = AssertUnwindSafe((entry.run)(args)).catch_unwind();
+            let body = (entry.run)(args).instrument(telemetry::run(&task, &report.agent.node));
+            let run = AssertUnwindSafe(body).catch_unwind();
             let result = match deadline {
                 None => run.await,
                 Some(after) => match tokio::time::timeout(after, run).await {
