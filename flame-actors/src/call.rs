@@ -9,7 +9,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
-use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
 use crate::error::{Error, Stage};
@@ -17,6 +16,7 @@ use crate::node::{route, runtime};
 use crate::pool::{Asked, Pool};
 use crate::runner::{Outgoing, Pending, Ran, Runner};
 use crate::task::{Encoded, Task};
+use crate::telemetry;
 
 /// What a call and a cast have in common.
 struct Request<R> {
@@ -225,22 +225,22 @@ struct Work {
 }
 
 async fn perform(asked: Asked, work: Work, bounds: Bounds) -> Ran {
-    let span = tracing::info_span!("flame.call", pool = asked.pool().name(), task = work.task, runner = Empty);
+    let span = telemetry::call(asked.pool().name(), &work.task);
     perform_in(asked, work, bounds, span.clone()).instrument(span).await
 }
 
 async fn perform_in(mut asked: Asked, work: Work, bounds: Bounds, span: Span) -> Ran {
     let start = Instant::now();
-    let (mut pending, left) = match send(&mut asked, &work, bounds, start).await {
+    let Sent { mut pending, left, at } = match send(&mut asked, &work, bounds, start).await {
         Ok(sent) => sent,
         Err(err) => {
             asked.pool().not_run(&work.task, &err);
             return (Err(err), None);
         }
     };
-    span.record("runner", &**pending.runner().node());
-    let mut tell =
-        Tell { pool: asked.pool(), runner: Arc::clone(pending.runner()), task: &work.task, start, end: None };
+    telemetry::got(&span, pending.runner().node());
+    let runner = Arc::clone(pending.runner());
+    let mut tell = Tell { pool: asked.pool(), runner, task: &work.task, sent: at, end: None };
     let ran = match left {
         None => pending.result().await,
         Some(left) => {
@@ -269,37 +269,45 @@ struct Tell<'a> {
     pool: &'a Pool,
     runner: Arc<Runner>,
     task: &'a str,
-    start: Instant,
+    sent: Instant,
     end: Option<Option<Error>>,
 }
 
 impl Drop for Tell<'_> {
     fn drop(&mut self) {
         let error = self.end.take().unwrap_or_else(|| Some(Error::Cancelled("the task".to_owned())));
-        self.pool.ran(&self.runner, self.task, self.start.elapsed(), error);
+        self.pool.ran(&self.runner, self.task, self.sent.elapsed(), error);
     }
 }
 
-/// Takes a slot and writes the task to its runner; gives the time that it may run, too.
-async fn send(
-    asked: &mut Asked,
-    work: &Work,
-    bounds: Bounds,
-    start: Instant,
-) -> Result<(Pending, Option<Duration>), Error> {
+/// A task that has been written to a runner.
+struct Sent {
+    pending: Pending,
+    /// The time that it may run.
+    left: Option<Duration>,
+    at: Instant,
+}
+
+/// Takes a slot and writes the task to its runner.
+async fn send(asked: &mut Asked, work: &Work, bounds: Bounds, start: Instant) -> Result<Sent, Error> {
+    // The clock is read no more often than needed: in process that is a good part of a call.
+    let mut wait = bounds.wait;
     loop {
-        let wait = bounds.wait.map(|wait| wait.saturating_sub(start.elapsed()));
         let slot = asked.slot(wait).await.map_err(|err| err.with_bound(bounds.wait))?;
+        let at = Instant::now();
         let left = match bounds.both {
-            Some(both) => Some(both.saturating_sub(start.elapsed())),
+            Some(both) => Some(both.saturating_sub(at - start)),
             None => bounds.run,
         };
         let runner = Arc::clone(slot.runner());
         let task = Outgoing { task: &work.task, args: work.args.clone(), deadline: left, linked: work.linked };
         match runner.run(slot, task, work.track) {
-            Ok(pending) => return Ok((pending, left)),
+            Ok(pending) => return Ok(Sent { pending, left, at }),
             // Its link had closed: nothing was written, so the call may go elsewhere.
-            Err(Error::RunnerLost { .. }) => asked.again(&runner)?,
+            Err(Error::RunnerLost { .. }) => {
+                asked.again(&runner)?;
+                wait = bounds.wait.map(|wait| wait.saturating_sub(at - start));
+            }
             Err(err) => return Err(err),
         }
     }

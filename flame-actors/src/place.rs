@@ -23,6 +23,7 @@ use ractor::{Actor, ActorCell, ActorRef};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 
 pub(crate) use self::child::{Identity, start};
 use self::guardian::{Charge, NotPlaced, Starting};
@@ -32,7 +33,7 @@ use self::ward::Plan;
 pub(crate) use self::ward::Ward;
 use crate::error::{Error, Stage};
 use crate::pool::Pool;
-use crate::{Message, codec};
+use crate::{Message, codec, telemetry};
 
 /// An actor that can be started on a runner. Implemented by `#[placeable]`.
 pub trait Placeable: Actor {
@@ -202,6 +203,15 @@ where
     A: Placeable,
     A::Msg: Message,
 {
+    let span = telemetry::place(request.pool.name(), A::NAME);
+    place_in(request, span.clone()).instrument(span).await
+}
+
+async fn place_in<A>(request: Request<A>, span: Span) -> Result<ActorRef<A::Msg>, Error>
+where
+    A: Placeable,
+    A::Msg: Message,
+{
     let Request { pool, child, supervisor, timeout, restart, intensity, actor: _ } = request;
     let child = child?;
     let start = Instant::now();
@@ -210,6 +220,7 @@ where
         let wait = timeout.unwrap_or_else(|| pool.boot_timeout()).saturating_sub(start.elapsed());
         let slot = asked.slot(Some(wait)).await.map_err(|err| err.with_bound(timeout))?;
         let runner = Arc::clone(slot.runner());
+        telemetry::got(&span, runner.node());
         let supervisor = supervisor.clone().or_else(|| pool.cell()).ok_or_else(|| pool.closed_error())?;
         let left = timeout.map_or_else(|| pool.timeout(), |timeout| timeout.saturating_sub(start.elapsed()));
         let plan = Plan { pool: pool.clone(), child: child.clone(), restart, intensity };

@@ -126,6 +126,11 @@ impl Runner {
         self.gone.subscribe()
     }
 
+    /// Whether its end is on purpose.
+    pub(crate) fn is_sent_away(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
     // ---- tasks ----
 
     /// Sends a task to the runner. An error gives the slot back: nothing was sent.

@@ -19,6 +19,7 @@ use crate::backend::Boot;
 use crate::error::{Cause, Error, panic_text};
 use crate::node::{self, runtime};
 use crate::runner::Runner;
+use crate::telemetry;
 
 /// After a failed boot the next one waits this long, less a random part of up to a half; then twice as long, and so
 /// on up to [`LONGEST_BACK_OFF`].
@@ -166,7 +167,7 @@ impl Pool {
         let runner: Arc<str> = format!("{}.{}-{}", self.0.node.name(), self.name(), node::unique()).into();
         self.0.events.tell(|| Event::BootStarted { runner: runner.to_string() });
         self.tell_hooks(&runner, state.scale.count(), Change::GrowStart);
-        let span = tracing::info_span!("flame.boot", pool = self.name(), runner = &*runner);
+        let span = telemetry::boot(self.name(), &runner);
         let (pool, start) = (self.clone(), Instant::now());
         let boot = async move {
             let config = &pool.0.config;
@@ -210,6 +211,8 @@ impl Pool {
         let mut state = self.0.state.lock();
         // `close` says so before it takes the lock, and then takes whatever was entered.
         if self.is_closed() {
+            state.scale.boot_failed();
+            self.0.metrics.counts(state.scale.counts());
             return result.ok();
         }
         let mut surplus = Vec::new();
@@ -343,6 +346,7 @@ impl Pool {
             }
             // Dropping its sender tells each waiter that the pool is closed.
             state.scale.queue.drain().for_each(drop);
+            self.0.metrics.counts(state.scale.counts());
             runners
         };
         let grace = self.shutdown_timeout();
@@ -372,8 +376,10 @@ async fn watch_over(pool: Pool, runner: Arc<Runner>) {
         }
     }
     pool.retire(runner.id);
+    // One that was sent away closes its link itself: no loss, whatever is found of it.
+    let sent_away = runner.is_sent_away();
     let cause = runner.lost().await;
-    if cause != Cause::Stopped {
+    if cause != Cause::Stopped && !sent_away {
         tracing::warn!(pool = pool.name(), runner = %runner.node(), %cause, "a runner was lost");
         pool.0.metrics.lost(&cause);
         pool.0.events.tell(|| Event::Lost { runner: runner.node().to_string(), cause });

@@ -18,9 +18,21 @@ const RUN_TIME: &str = "flame_run_seconds";
 const BOOTS: &str = "flame_boots_total";
 const LOST: &str = "flame_runners_lost_total";
 
-/// Handles to the numbers of one pool: without a recorder each of them does nothing.
+/// The [`Cause::kind`]s of losses: all but `stopped`.
+const CAUSES: [&str; 8] = [
+    "exited",
+    "signalled",
+    "out_of_memory",
+    "lease_expired",
+    "connection_closed",
+    "destroyed",
+    "refused",
+    "protocol",
+];
+
+/// Handles to the numbers of one pool, from the recorder that there is when it starts; without one each of them does
+/// nothing.
 pub(super) struct Metrics {
-    pool: String,
     booting: Gauge,
     idle: Gauge,
     busy: Gauge,
@@ -33,6 +45,8 @@ pub(super) struct Metrics {
     run_failed: Histogram,
     boots_up: Counter,
     boots_failed: Counter,
+    /// One for each cause, so that all are there, at 0, before the first loss.
+    lost: [(&'static str, Counter); CAUSES.len()],
 }
 
 impl Metrics {
@@ -47,6 +61,7 @@ impl Metrics {
         describe_counter!(LOST, "runners that are gone and were not sent away, by cause");
         let name = || pool.to_owned();
         let runners = |state: &'static str| gauge!(RUNNERS, "pool" => name(), "state" => state);
+        let lost = |cause: &'static str| (cause, counter!(LOST, "pool" => name(), "cause" => cause));
         Self {
             booting: runners("booting"),
             idle: runners("idle"),
@@ -60,7 +75,7 @@ impl Metrics {
             run_failed: histogram!(RUN_TIME, "pool" => name(), "outcome" => "failed"),
             boots_up: counter!(BOOTS, "pool" => name(), "outcome" => "up"),
             boots_failed: counter!(BOOTS, "pool" => name(), "outcome" => "failed"),
-            pool: name(),
+            lost: CAUSES.map(lost),
         }
     }
 
@@ -90,6 +105,7 @@ impl Metrics {
     }
 
     pub(super) fn lost(&self, cause: &Cause) {
-        counter!(LOST, "pool" => self.pool.clone(), "cause" => cause.kind()).increment(1);
+        let counters = self.lost.iter().filter(|(kind, _)| *kind == cause.kind());
+        counters.for_each(|(_, lost)| lost.increment(1));
     }
 }

@@ -14,6 +14,7 @@ use super::{Pool, State};
 use crate::error::{Error, Stage};
 use crate::node::runtime;
 use crate::runner::{Overdue, Runner};
+use crate::telemetry;
 
 /// Gives its slot to one who waits, or says why there will be none; dropped, that the pool is closed.
 pub(super) type Waiter = oneshot::Sender<Result<Slot, Error>>;
@@ -27,7 +28,7 @@ impl Pool {
         let mut state = self.0.state.lock();
         let ticket = state.scale.queue.ticket();
         let answer = self.answer(&mut state, ticket, self.0.config.max_waiting)?;
-        Ok(Asked { pool: self.clone(), ticket, since: Instant::now(), answer })
+        Ok(Asked { pool: self.clone(), ticket, answer })
     }
 
     fn answer(&self, state: &mut State, ticket: Ticket, max_waiting: usize) -> Result<Answer, Error> {
@@ -44,7 +45,7 @@ impl Pool {
                 let (waiter, granted) = oneshot::channel();
                 state.scale.queue.wait(ticket, waiter);
                 state.scale.wake();
-                Answer::Wait(granted)
+                Answer::Wait(granted, Instant::now())
             }
         };
         self.changed(state);
@@ -173,13 +174,13 @@ impl Pool {
 pub(crate) struct Asked {
     pool: Pool,
     ticket: Ticket,
-    since: Instant,
     answer: Answer,
 }
 
 enum Answer {
     Slot(Slot),
-    Wait(oneshot::Receiver<Result<Slot, Error>>),
+    /// Since then.
+    Wait(oneshot::Receiver<Result<Slot, Error>>, Instant),
     Taken,
 }
 
@@ -188,9 +189,9 @@ impl Asked {
     ///
     /// After it was given, [`again`](Self::again) asks for another one in the same place of the queue.
     pub(crate) async fn slot(&mut self, bound: Option<Duration>) -> Result<Slot, Error> {
-        if let Answer::Wait(granted) = &mut self.answer {
-            let span = tracing::info_span!("flame.wait", pool = self.pool.name());
-            let granted = granted.instrument(span);
+        if let Answer::Wait(granted, since) = &mut self.answer {
+            let since = *since;
+            let granted = granted.instrument(telemetry::wait(self.pool.name()));
             let granted = match bound {
                 None => granted.await,
                 Some(bound) => match tokio::time::timeout(bound, granted).await {
@@ -200,7 +201,7 @@ impl Asked {
             };
             self.answer = Answer::Taken;
             let slot = granted.unwrap_or_else(|_| Err(self.pool.closed_error()))?;
-            let waited = self.since.elapsed();
+            let waited = since.elapsed();
             self.pool.0.events.tell(|| Event::Waited { runner: slot.runner.node().to_string(), waited });
             self.pool.0.metrics.queue_wait.record(waited);
             return Ok(slot);
@@ -210,7 +211,7 @@ impl Asked {
                 self.pool.0.metrics.queue_wait.record(Duration::ZERO);
                 Ok(slot)
             }
-            Answer::Wait(_) | Answer::Taken => Err(Error::Cancelled("a slot that was given already".to_owned())),
+            Answer::Wait(..) | Answer::Taken => Err(Error::Cancelled("a slot that was given already".to_owned())),
         }
     }
 
@@ -229,7 +230,7 @@ impl Asked {
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        if let Answer::Wait(_) = self.answer {
+        if let Answer::Wait(..) = self.answer {
             let mut state = self.pool.0.state.lock();
             let waiter = state.scale.queue.remove(self.ticket);
             self.pool.changed(&state);

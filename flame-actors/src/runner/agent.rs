@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::supervisor::{Ended, Supervisor, SupervisorMsg};
 use super::terminator::{Terminator, TerminatorMsg};
@@ -25,7 +26,7 @@ use crate::node::runtime;
 use crate::place::Identity;
 use crate::task::cancelled::Run;
 use crate::task::context::on_runner;
-use crate::{codec, registry};
+use crate::{codec, registry, telemetry};
 
 pub(crate) struct Agent {
     /// This runner's node name.
@@ -159,7 +160,8 @@ impl Agent {
         self.work.lock().tasks.insert(id, Doing { end, linked, condemned: false });
         let doing = self.app.spawn(on_runner(Arc::clone(&self.node), Some(run), async move {
             let mut report = report;
-            let mut body = AssertUnwindSafe((entry.run)(args)).catch_unwind();
+            let body = (entry.run)(args).instrument(telemetry::run(&task, &report.agent.node));
+            let mut body = AssertUnwindSafe(body).catch_unwind();
             let result = match deadline {
                 None => body.await,
                 Some((after, deadline)) => match tokio::time::timeout_at(deadline, &mut body).await {
