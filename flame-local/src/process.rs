@@ -1,7 +1,10 @@
 //! Child processes of the running executable.
 
+mod stderr;
+
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
@@ -16,14 +19,19 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 
+use self::stderr::Stderr;
+
 /// How long a killed process may take to be gone.
 const DEATH_BOUND: Duration = Duration::from_secs(5);
+/// How long the rest of what a process wrote may take that has ended: to be told, and to be passed on.
+const LAST_WORDS_BOUND: Duration = Duration::from_millis(300);
 
 /// Runners as child processes of the running executable, on the loopback interface.
 ///
 /// Each leads a process group of its own, which is ended as a whole, so that nothing that its work has started
 /// outlives it. What it needs to join comes through its standard input; the same pipe tells it when this process ends,
-/// however that happens. Its standard output and error are those of this process.
+/// however that happens. Its standard output is that of this process. What it writes to standard error is passed on to
+/// that of this process as it comes, and its last lines are part of the error of a boot that fails.
 ///
 /// By default a runner has the arguments, the environment and the working directory of this process.
 ///
@@ -46,6 +54,7 @@ pub struct ProcessBackend {
 struct Process {
     group: Pid,
     ended: watch::Receiver<Option<Cause>>,
+    stderr: Stderr,
     /// Open as long as this process lives: its other end is the runner's lifeline.
     _lifeline: Arc<ChildStdin>,
 }
@@ -110,7 +119,7 @@ impl ProcessBackend {
         if self.without_stdout {
             command.stdout(Stdio::null());
         }
-        command.stdin(Stdio::piped()).process_group(0);
+        command.stdin(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut command = Command::from(command);
         command.kill_on_drop(true);
         command
@@ -119,14 +128,19 @@ impl ProcessBackend {
     async fn boot_process(&self, boot: &Boot) -> Result<Instance, Error> {
         let ((name, value), invitation) = boot.over_stdin().await?;
         let mut child = self.command().env(name, value).spawn().map_err(|err| failed("cannot start a process", err))?;
+        let stderr = Stderr::forward(child.stderr.take().expect("it was asked for"));
         let mut stdin = child.stdin.take().expect("it was asked for");
         // Dropped in here, for a time-out or an error, the child is killed.
-        stdin.write_all(invitation.as_bytes()).await.map_err(|err| failed("the process took no invitation", err))?;
+        match stdin.write_all(invitation.as_bytes()).await {
+            // It has ended already, and the pool will ask why.
+            Err(err) if err.kind() == ErrorKind::BrokenPipe => {}
+            written => written.map_err(|err| failed("the process took no invitation", err))?,
+        }
         let id = child.id().ok_or_else(|| failed("the process", "has ended at once"))?;
         let group = Pid::from_raw(id.cast_signed()).expect("a child's id is not 0");
         let (tx, ended) = watch::channel(None);
         tokio::spawn(reap(child, group, tx));
-        let process = Process { group, ended, _lifeline: Arc::new(stdin) };
+        let process = Process { group, ended, stderr, _lifeline: Arc::new(stdin) };
         self.processes.lock().insert(id.to_string(), process);
         Ok(Instance::new(id.to_string()))
     }
@@ -151,13 +165,13 @@ impl Backend for ProcessBackend {
             if process.ended.borrow().is_none() {
                 kill(process.group);
             }
-            match tokio::time::timeout(DEATH_BOUND, process.ended.wait_for(Option::is_some)).await {
-                Ok(_) => {
-                    self.processes.lock().remove(instance.id());
-                    Ok(())
-                }
-                Err(_) => Err(failed("process", format!("{} was killed and is still there", instance.id()))),
+            let ended = tokio::time::timeout(DEATH_BOUND, process.ended.wait_for(Option::is_some)).await.is_ok();
+            if !ended {
+                return Err(failed("process", format!("{} was killed and is still there", instance.id())));
             }
+            process.stderr.passed_on(LAST_WORDS_BOUND).await;
+            self.processes.lock().remove(instance.id());
+            Ok(())
         })
     }
 
@@ -170,6 +184,20 @@ impl Backend for ProcessBackend {
             },
         };
         Box::pin(async { Ok(state) })
+    }
+
+    fn diagnose<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Option<String>> {
+        Box::pin(async {
+            let process = self.process(instance)?;
+            let is_running = process.ended.borrow().is_none();
+            if !is_running {
+                process.stderr.passed_on(LAST_WORDS_BOUND).await;
+            }
+            let state = is_running.then(|| format!("process {} is running", instance.id()));
+            let words = process.stderr.last_lines().map(|lines| format!("its standard error ended with:\n{lines}"));
+            let known: Vec<String> = state.into_iter().chain(words).collect();
+            (!known.is_empty()).then(|| known.join("; "))
+        })
     }
 }
 

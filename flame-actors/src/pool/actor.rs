@@ -136,16 +136,12 @@ impl Pool {
             let config = &self.0.config;
             let boot =
                 Boot::new(self.0.node.clone(), self.name(), name.into(), config.shutdown_timeout, self.0.app.clone());
-            let booting = Runner::boot(id, Arc::clone(&config.backend), boot, boots.clone());
-            let (bound, backend) = (config.boot_timeout, config.backend.name());
+            let booting = Runner::boot(id, Arc::clone(&config.backend), boot, config.boot_timeout, boots.clone());
             let mut closing = self.0.closing.subscribe();
             let (closed, myself, pool, boots) = (self.closed_error(), myself.clone(), self.clone(), boots.clone());
             runtime::spawn(async move {
                 let result = tokio::select! {
-                    result = tokio::time::timeout(bound, booting) => result.unwrap_or_else(|_| {
-                        let reason = format!("the runner did not come up within {bound:?}");
-                        Err(Error::Backend { backend: backend.to_owned(), reason })
-                    }),
+                    result = booting => result,
                     _ = closing.wait_for(|closing| *closing) => Err(closed),
                 };
                 // Not by a message: one that is in the mailbox when the actor stops is lost, and the runner with it.
