@@ -1,5 +1,8 @@
 //! Child processes of the running executable.
 
+mod cgroup;
+mod limits;
+mod place;
 mod stderr;
 
 use std::collections::HashMap;
@@ -19,10 +22,14 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 
+use self::cgroup::Group;
+use self::limits::Limits;
 use self::stderr::Stderr;
 
 /// How long a killed process may take to be gone.
 const DEATH_BOUND: Duration = Duration::from_secs(5);
+/// What the kernel ends a process with that has run out of memory.
+const KILL: i32 = Signal::KILL.as_raw();
 /// How long the rest of what a process wrote may take that has ended: to be told, and to be passed on.
 const LAST_WORDS_BOUND: Duration = Duration::from_millis(300);
 
@@ -46,6 +53,7 @@ pub struct ProcessBackend {
     env: Vec<(OsString, OsString)>,
     current_dir: Option<PathBuf>,
     without_stdout: bool,
+    limits: Limits,
     processes: Arc<Mutex<HashMap<String, Process>>>,
 }
 
@@ -68,7 +76,14 @@ impl Default for ProcessBackend {
 impl ProcessBackend {
     /// The backend, with the defaults.
     pub fn new() -> Self {
-        Self { args: None, env: Vec::new(), current_dir: None, without_stdout: false, processes: Arc::default() }
+        Self {
+            args: None,
+            env: Vec::new(),
+            current_dir: None,
+            without_stdout: false,
+            limits: Limits::default(),
+            processes: Arc::default(),
+        }
     }
 
     /// The arguments of a runner, without the program's name; by default those of this process.
@@ -103,6 +118,30 @@ impl ProcessBackend {
         self
     }
 
+    /// The most memory in bytes that a runner and all that it starts may use together; by default there is no limit.
+    ///
+    /// What needs more is ended by the kernel, swap included where the kernel accounts for it; a runner that is ended
+    /// so is lost with [`Cause::OutOfMemory`]. It holds from before the runner joins, but not from its first
+    /// instruction.
+    ///
+    /// Limits are control groups, of version 1 or 2, below that of this process, and need the right to make these:
+    /// root's, or that of a service with `Delegate=yes`. Without, boots fail with what the system answered.
+    #[must_use]
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.limits.memory = Some(bytes);
+        self
+    }
+
+    /// How many cores a runner and all that it starts may keep busy together; by default there is no limit.
+    ///
+    /// Half of one is 0.5, and 0.01 is the least. What is said of [`memory_limit`](Self::memory_limit) and control
+    /// groups holds here too.
+    #[must_use]
+    pub fn cpu_limit(mut self, cores: f64) -> Self {
+        self.limits.cores = Some(cores);
+        self
+    }
+
     fn command(&self) -> Command {
         let mut command = std::process::Command::new(executable());
         if let Some(name) = std::env::args_os().next() {
@@ -126,20 +165,26 @@ impl ProcessBackend {
     }
 
     async fn boot_process(&self, boot: &Boot) -> Result<Instance, Error> {
+        self.limits.check()?;
+        let mut limited = self.limits.group(boot.runner()).await?;
         let ((name, value), invitation) = boot.over_stdin().await?;
         let mut child = self.command().env(name, value).spawn().map_err(|err| failed("cannot start a process", err))?;
+        let id = child.id().ok_or_else(|| failed("the process", "has ended at once"))?;
         let stderr = Stderr::forward(child.stderr.take().expect("it was asked for"));
         let mut stdin = child.stdin.take().expect("it was asked for");
         // Dropped in here, for a time-out or an error, the child is killed.
+        if let Some(limits) = limited.take() {
+            // Before the invitation: until that comes, a node does not start.
+            limited = Some(take_in(limits, id).await?);
+        }
         match stdin.write_all(invitation.as_bytes()).await {
             // It has ended already, and the pool will ask why.
             Err(err) if err.kind() == ErrorKind::BrokenPipe => {}
             written => written.map_err(|err| failed("the process took no invitation", err))?,
         }
-        let id = child.id().ok_or_else(|| failed("the process", "has ended at once"))?;
         let group = Pid::from_raw(id.cast_signed()).expect("a child's id is not 0");
         let (tx, ended) = watch::channel(None);
-        tokio::spawn(reap(child, group, tx));
+        tokio::spawn(reap(child, group, limited, tx));
         let process = Process { group, ended, stderr, _lifeline: Arc::new(stdin) };
         self.processes.lock().insert(id.to_string(), process);
         Ok(Instance::new(id.to_string()))
@@ -169,6 +214,9 @@ impl Backend for ProcessBackend {
             if !ended {
                 return Err(failed("process", format!("{} was killed and is still there", instance.id())));
             }
+            // Closed when the control groups are gone as well, and with them whoever might hold the pipe.
+            let tidy = async { while process.ended.changed().await.is_ok() {} };
+            let _ = tokio::time::timeout(DEATH_BOUND, tidy).await;
             process.stderr.passed_on(LAST_WORDS_BOUND).await;
             self.processes.lock().remove(instance.id());
             Ok(())
@@ -211,18 +259,30 @@ fn executable() -> PathBuf {
     std::env::current_exe().ok().filter(is_running).unwrap_or(running)
 }
 
-/// Waits for the end of a runner, and ends what is left of its process group.
-async fn reap(mut child: Child, group: Pid, ended: watch::Sender<Option<Cause>>) {
+/// Moves a process into its control groups, on a thread that may wait for the kernel.
+async fn take_in(limits: Group, process: u32) -> Result<Group, Error> {
+    let taken_in = tokio::task::spawn_blocking(move || limits.take_in(process).map(|()| limits)).await;
+    taken_in.map_err(|err| err.to_string()).flatten().map_err(|err| failed("cannot limit a process", err))
+}
+
+/// Waits for the end of a runner, and ends what is left of its process group and its control groups.
+async fn reap(mut child: Child, group: Pid, limited: Option<Group>, ended: watch::Sender<Option<Cause>>) {
     let status = child.wait().await;
     kill(group);
     let cause = match status {
-        Ok(status) => cause(status),
+        Ok(status) => match cause(status) {
+            Cause::Signalled(KILL) if limited.as_ref().is_some_and(Group::ran_out_of_memory) => Cause::OutOfMemory,
+            cause => cause,
+        },
         Err(err) => {
             tracing::error!(%err, process = group.as_raw_nonzero().get(), "cannot wait for a runner's process");
             Cause::ConnectionClosed
         }
     };
     ended.send_replace(Some(cause));
+    if let Some(limited) = limited {
+        let _ = tokio::task::spawn_blocking(|| limited.remove()).await;
+    }
 }
 
 fn kill(group: Pid) {
