@@ -44,6 +44,15 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// [`Error::Backend`] when the infrastructure cannot be asked.
     fn inspect<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<InstanceState, Error>>;
 
+    /// What the infrastructure knows of a boot that failed: state, exit, last words.
+    ///
+    /// It is added to the error that callers get, so it says what `inspect` does not. It is asked once, before the
+    /// instance is destroyed, and waited for half a second at the most. Without an answer of its own: nothing.
+    fn diagnose<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Option<String>> {
+        let _ = instance;
+        Box::pin(async { None })
+    }
+
     /// The instances that a former life of this parent left behind, which are then destroyed. Without an answer of its
     /// own: none.
     ///

@@ -210,6 +210,8 @@ pub enum Cause {
     Exited(i32),
     /// Its process was ended by this signal.
     Signalled(i32),
+    /// It was ended because it used more memory than it may.
+    OutOfMemory,
     /// Nothing was heard of it for the lease.
     LeaseExpired,
     /// The connection was closed or reset.
@@ -230,6 +232,7 @@ impl Cause {
         match self {
             Self::Exited(_) => "exited",
             Self::Signalled(_) => "signalled",
+            Self::OutOfMemory => "out_of_memory",
             Self::LeaseExpired => "lease_expired",
             Self::ConnectionClosed => "connection_closed",
             Self::Stopped => "stopped",
@@ -245,6 +248,7 @@ impl std::fmt::Display for Cause {
         match self {
             Self::Exited(code) => write!(f, "its process exited with code {code}"),
             Self::Signalled(signal) => write!(f, "its process was ended by signal {signal}"),
+            Self::OutOfMemory => f.write_str("it ran out of memory"),
             Self::LeaseExpired => f.write_str("nothing was heard of it for its lease"),
             Self::ConnectionClosed => f.write_str("the connection was closed"),
             Self::Stopped => f.write_str("it was stopped"),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use rustix::fs::FileType;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::net::unix::pipe;
@@ -70,8 +71,16 @@ fn from_text(text: &str) -> Result<Invitation, Error> {
 /// What this process was booted with.
 pub(crate) struct Booted {
     pub(crate) invitation: Invitation,
+    pub(crate) lifeline: Option<Lifeline>,
+}
+
+/// What ties a process to the parent's on the same computer.
+pub(crate) struct Lifeline {
     /// Ends when the parent's process does.
-    pub(crate) lifeline: Option<OwnedFd>,
+    stdin: OwnedFd,
+    /// A read end of the pipe that standard error is, whose other one the parent has: as long as there is one, writing
+    /// to it is no error.
+    stderr: Option<File>,
 }
 
 /// Finds out whether this process was booted as a runner.
@@ -92,13 +101,14 @@ pub(crate) async fn booted() -> Result<Option<Booted>, Error> {
 /// Takes the pipe away from standard input, so that neither the application nor what it starts has it.
 fn read_stdin() -> Result<Booted, Error> {
     let failed = |err: std::io::Error| Error::Join(format!("cannot read the invitation from standard input: {err}"));
-    let mut lifeline = File::from(std::io::stdin().as_fd().try_clone_to_owned().map_err(failed)?);
+    let mut stdin = File::from(std::io::stdin().as_fd().try_clone_to_owned().map_err(failed)?);
+    let stderr = pipe_of_stderr().map_err(failed)?;
     let null = File::open("/dev/null").map_err(failed)?;
     rustix::stdio::dup2_stdin(&null).map_err(|err| failed(err.into()))?;
     let mut line = Vec::new();
     let mut byte = [0];
     // Byte by byte, since what follows the line belongs to the lifeline.
-    while lifeline.read(&mut byte).map_err(failed)? == 1 && byte[0] != b'\n' {
+    while stdin.read(&mut byte).map_err(failed)? == 1 && byte[0] != b'\n' {
         line.push(byte[0]);
         if line.len() > MAX_INVITATION_BYTES {
             return Err(Error::Join(format!("the invitation is over {MAX_INVITATION_BYTES} bytes")));
@@ -108,15 +118,35 @@ fn read_stdin() -> Result<Booted, Error> {
         return Err(Error::Join("the parent has ended before it sent an invitation".to_owned()));
     }
     let invitation = from_text(&String::from_utf8_lossy(&line))?;
-    Ok(Booted { invitation, lifeline: Some(lifeline.into()) })
+    Ok(Booted { invitation, lifeline: Some(Lifeline { stdin: stdin.into(), stderr }) })
+}
+
+/// A read end of standard error, if that is a pipe.
+fn pipe_of_stderr() -> std::io::Result<Option<File>> {
+    let stderr = std::io::stderr();
+    let mode = rustix::fs::fstat(stderr.as_fd())?.st_mode;
+    if !FileType::from_raw_mode(mode).is_fifo() {
+        return Ok(None);
+    }
+    // Not a second descriptor of the write end, as `dup` would give: the other end of the same pipe.
+    File::open("/proc/self/fd/2").map(Some)
 }
 
 /// Waits for the end of the parent's process, as the lifeline tells it.
-pub(crate) async fn cut(lifeline: OwnedFd) {
-    let Ok(mut pipe) = pipe::Receiver::from_owned_fd(lifeline) else { return std::future::pending().await };
+pub(crate) async fn cut(lifeline: Lifeline) {
+    let Ok(mut pipe) = pipe::Receiver::from_owned_fd(lifeline.stdin) else { return std::future::pending().await };
     let mut byte = [0];
     // Nothing is ever written after the invitation.
     while pipe.read(&mut byte).await.is_ok_and(|read| read > 0) {}
+    if let Some(stderr) = lifeline.stderr {
+        runtime::spawn(drain(stderr));
+    }
+}
+
+/// Reads in the place of the parent, which has gone: unlinked work may go on for a while and print.
+async fn drain(stderr: File) {
+    let Ok(mut pipe) = pipe::Receiver::from_file(stderr) else { return };
+    let _ = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
 }
 
 /// Ends what this process has started and left in its process group, if it leads one: its backend, which would do

@@ -1,7 +1,13 @@
 //! Child processes of the running executable.
 
+mod cgroup;
+mod limits;
+mod place;
+mod stderr;
+
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
@@ -16,14 +22,23 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 
+use self::cgroup::Group;
+use self::limits::Limits;
+use self::stderr::Stderr;
+
 /// How long a killed process may take to be gone.
 const DEATH_BOUND: Duration = Duration::from_secs(5);
+/// What the kernel ends a process with that has run out of memory.
+const KILL: i32 = Signal::KILL.as_raw();
+/// How long the rest of what a process wrote may take that has ended: to be told, and to be passed on.
+const LAST_WORDS_BOUND: Duration = Duration::from_millis(300);
 
 /// Runners as child processes of the running executable, on the loopback interface.
 ///
 /// Each leads a process group of its own, which is ended as a whole, so that nothing that its work has started
 /// outlives it. What it needs to join comes through its standard input; the same pipe tells it when this process ends,
-/// however that happens. Its standard output and error are those of this process.
+/// however that happens. Its standard output is that of this process. What it writes to standard error is passed on to
+/// that of this process as it comes, and its last lines are part of the error of a boot that fails.
 ///
 /// By default a runner has the arguments, the environment and the working directory of this process.
 ///
@@ -38,6 +53,7 @@ pub struct ProcessBackend {
     env: Vec<(OsString, OsString)>,
     current_dir: Option<PathBuf>,
     without_stdout: bool,
+    limits: Limits,
     processes: Arc<Mutex<HashMap<String, Process>>>,
 }
 
@@ -46,6 +62,7 @@ pub struct ProcessBackend {
 struct Process {
     group: Pid,
     ended: watch::Receiver<Option<Cause>>,
+    stderr: Stderr,
     /// Open as long as this process lives: its other end is the runner's lifeline.
     _lifeline: Arc<ChildStdin>,
 }
@@ -59,7 +76,14 @@ impl Default for ProcessBackend {
 impl ProcessBackend {
     /// The backend, with the defaults.
     pub fn new() -> Self {
-        Self { args: None, env: Vec::new(), current_dir: None, without_stdout: false, processes: Arc::default() }
+        Self {
+            args: None,
+            env: Vec::new(),
+            current_dir: None,
+            without_stdout: false,
+            limits: Limits::default(),
+            processes: Arc::default(),
+        }
     }
 
     /// The arguments of a runner, without the program's name; by default those of this process.
@@ -94,6 +118,30 @@ impl ProcessBackend {
         self
     }
 
+    /// The most memory in bytes that a runner and all that it starts may use together; by default there is no limit.
+    ///
+    /// What needs more is ended by the kernel, swap included where the kernel accounts for it; a runner that is ended
+    /// so is lost with [`Cause::OutOfMemory`]. It holds from before the runner joins, but not from its first
+    /// instruction.
+    ///
+    /// Limits are control groups, of version 1 or 2, below that of this process, and need the right to make these:
+    /// root's, or that of a service with `Delegate=yes`. Without, boots fail with what the system answered.
+    #[must_use]
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.limits.memory = Some(bytes);
+        self
+    }
+
+    /// How many cores a runner and all that it starts may keep busy together; by default there is no limit.
+    ///
+    /// Half of one is 0.5, and 0.01 is the least. What is said of [`memory_limit`](Self::memory_limit) and control
+    /// groups holds here too.
+    #[must_use]
+    pub fn cpu_limit(mut self, cores: f64) -> Self {
+        self.limits.cores = Some(cores);
+        self
+    }
+
     fn command(&self) -> Command {
         let mut command = std::process::Command::new(executable());
         if let Some(name) = std::env::args_os().next() {
@@ -110,23 +158,34 @@ impl ProcessBackend {
         if self.without_stdout {
             command.stdout(Stdio::null());
         }
-        command.stdin(Stdio::piped()).process_group(0);
+        command.stdin(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut command = Command::from(command);
         command.kill_on_drop(true);
         command
     }
 
     async fn boot_process(&self, boot: &Boot) -> Result<Instance, Error> {
+        self.limits.check()?;
+        let mut limited = self.limits.group(boot.runner()).await?;
         let ((name, value), invitation) = boot.over_stdin().await?;
         let mut child = self.command().env(name, value).spawn().map_err(|err| failed("cannot start a process", err))?;
+        let id = child.id().ok_or_else(|| failed("the process", "has ended at once"))?;
+        let stderr = Stderr::forward(child.stderr.take().expect("it was asked for"));
         let mut stdin = child.stdin.take().expect("it was asked for");
         // Dropped in here, for a time-out or an error, the child is killed.
-        stdin.write_all(invitation.as_bytes()).await.map_err(|err| failed("the process took no invitation", err))?;
-        let id = child.id().ok_or_else(|| failed("the process", "has ended at once"))?;
+        if let Some(limits) = limited.take() {
+            // Before the invitation: until that comes, a node does not start.
+            limited = Some(take_in(limits, id).await?);
+        }
+        match stdin.write_all(invitation.as_bytes()).await {
+            // It has ended already, and the pool will ask why.
+            Err(err) if err.kind() == ErrorKind::BrokenPipe => {}
+            written => written.map_err(|err| failed("the process took no invitation", err))?,
+        }
         let group = Pid::from_raw(id.cast_signed()).expect("a child's id is not 0");
         let (tx, ended) = watch::channel(None);
-        tokio::spawn(reap(child, group, tx));
-        let process = Process { group, ended, _lifeline: Arc::new(stdin) };
+        tokio::spawn(reap(child, group, limited, tx));
+        let process = Process { group, ended, stderr, _lifeline: Arc::new(stdin) };
         self.processes.lock().insert(id.to_string(), process);
         Ok(Instance::new(id.to_string()))
     }
@@ -151,13 +210,16 @@ impl Backend for ProcessBackend {
             if process.ended.borrow().is_none() {
                 kill(process.group);
             }
-            match tokio::time::timeout(DEATH_BOUND, process.ended.wait_for(Option::is_some)).await {
-                Ok(_) => {
-                    self.processes.lock().remove(instance.id());
-                    Ok(())
-                }
-                Err(_) => Err(failed("process", format!("{} was killed and is still there", instance.id()))),
+            let ended = tokio::time::timeout(DEATH_BOUND, process.ended.wait_for(Option::is_some)).await.is_ok();
+            if !ended {
+                return Err(failed("process", format!("{} was killed and is still there", instance.id())));
             }
+            // Closed when the control groups are gone as well, and with them whoever might hold the pipe.
+            let tidy = async { while process.ended.changed().await.is_ok() {} };
+            let _ = tokio::time::timeout(DEATH_BOUND, tidy).await;
+            process.stderr.passed_on(LAST_WORDS_BOUND).await;
+            self.processes.lock().remove(instance.id());
+            Ok(())
         })
     }
 
@@ -171,6 +233,20 @@ impl Backend for ProcessBackend {
         };
         Box::pin(async { Ok(state) })
     }
+
+    fn diagnose<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Option<String>> {
+        Box::pin(async {
+            let process = self.process(instance)?;
+            let is_running = process.ended.borrow().is_none();
+            if !is_running {
+                process.stderr.passed_on(LAST_WORDS_BOUND).await;
+            }
+            let state = is_running.then(|| format!("process {} is running", instance.id()));
+            let words = process.stderr.last_lines().map(|lines| format!("its standard error ended with:\n{lines}"));
+            let known: Vec<String> = state.into_iter().chain(words).collect();
+            (!known.is_empty()).then(|| known.join("; "))
+        })
+    }
 }
 
 /// The file that runs here: by its name, which `ps` shows, unless another one has that by now.
@@ -183,18 +259,30 @@ fn executable() -> PathBuf {
     std::env::current_exe().ok().filter(is_running).unwrap_or(running)
 }
 
-/// Waits for the end of a runner, and ends what is left of its process group.
-async fn reap(mut child: Child, group: Pid, ended: watch::Sender<Option<Cause>>) {
+/// Moves a process into its control groups, on a thread that may wait for the kernel.
+async fn take_in(limits: Group, process: u32) -> Result<Group, Error> {
+    let taken_in = tokio::task::spawn_blocking(move || limits.take_in(process).map(|()| limits)).await;
+    taken_in.map_err(|err| err.to_string()).flatten().map_err(|err| failed("cannot limit a process", err))
+}
+
+/// Waits for the end of a runner, and ends what is left of its process group and its control groups.
+async fn reap(mut child: Child, group: Pid, limited: Option<Group>, ended: watch::Sender<Option<Cause>>) {
     let status = child.wait().await;
     kill(group);
     let cause = match status {
-        Ok(status) => cause(status),
+        Ok(status) => match cause(status) {
+            Cause::Signalled(KILL) if limited.as_ref().is_some_and(Group::ran_out_of_memory) => Cause::OutOfMemory,
+            cause => cause,
+        },
         Err(err) => {
             tracing::error!(%err, process = group.as_raw_nonzero().get(), "cannot wait for a runner's process");
             Cause::ConnectionClosed
         }
     };
     ended.send_replace(Some(cause));
+    if let Some(limited) = limited {
+        let _ = tokio::task::spawn_blocking(|| limited.remove()).await;
+    }
 }
 
 fn kill(group: Pid) {

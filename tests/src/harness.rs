@@ -20,6 +20,8 @@ pub(crate) const ROLE: &str = "FLAME_TEST_ROLE";
 pub const BEHAVIOUR: &str = "FLAME_TEST_BEHAVIOUR";
 /// A runner waits this many milliseconds before it starts its node.
 pub const BEFORE_START: &str = "FLAME_TEST_BEFORE_START";
+/// A runner prints this to standard error before anything else.
+pub const WORDS: &str = "FLAME_TEST_WORDS";
 /// A journal in which a runner notes `left` a while after it has served.
 pub const AFTER_SERVE: &str = "FLAME_TEST_AFTER_SERVE";
 
@@ -201,6 +203,9 @@ async fn start(lease: Option<Duration>) -> Result<Node, Error> {
 
 /// What a runner does.
 async fn serve(start: impl Future<Output = Result<Node, Error>>) -> Result<ExitCode, Error> {
+    if let Ok(words) = std::env::var(WORDS) {
+        eprintln!("{words}");
+    }
     let behaviour = std::env::var(BEHAVIOUR).unwrap_or_default();
     match behaviour.as_str() {
         "exit-3" => return Ok(ExitCode::from(3)),

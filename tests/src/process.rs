@@ -1,6 +1,7 @@
 //! Who is alive, who descends from whom, and signals.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 pub use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -46,11 +47,24 @@ pub fn command_line(pid: u32) -> String {
     String::from_utf8_lossy(&bytes).replace('\0', " ")
 }
 
+/// How long the process has used a core.
+pub fn cpu_time(pid: u32) -> Option<Duration> {
+    let fields = fields(pid)?;
+    let ticks: u64 = fields.get(11..13)?.iter().map(|ticks| ticks.parse::<u64>().ok()).sum::<Option<_>>()?;
+    // USER_HZ is 100 on every machine.
+    Some(Duration::from_millis(ticks * 10))
+}
+
 /// The state and the parent of a process.
 fn stat(pid: u32) -> Option<(char, u32)> {
+    let fields = fields(pid)?;
+    let state = fields.first()?.chars().next()?;
+    Some((state, fields.get(1)?.parse().ok()?))
+}
+
+/// What `/proc/[pid]/stat` says, from the state on.
+fn fields(pid: u32) -> Option<Vec<String>> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The command is in parentheses and may hold any characters.
-    let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_whitespace();
-    let state = fields.next()?.chars().next()?;
-    Some((state, fields.next()?.parse().ok()?))
+    Some(stat.get(stat.rfind(')')? + 1..)?.split_whitespace().map(str::to_owned).collect())
 }

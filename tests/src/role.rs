@@ -28,9 +28,14 @@ pub fn told(line: impl std::fmt::Display) {
 impl Role {
     /// Starts the role, with these variables in its environment.
     pub fn start(role: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start_with_stderr(role, environment, Stdio::inherit())
+    }
+
+    /// The same, with its standard error somewhere else.
+    pub fn start_with_stderr(role: &str, environment: &[(&str, &str)], stderr: impl Into<Stdio>) -> Self {
         let mut command = Command::new("/proc/self/exe");
         command.env(ROLE, role).envs(environment.iter().copied());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).kill_on_drop(true);
         let mut child = command.spawn().expect("this executable can be started once more");
         let pid = child.id().expect("it has not been waited for");
         let lines = BufReader::new(child.stdout.take().expect("it was asked for")).lines();

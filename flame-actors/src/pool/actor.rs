@@ -178,16 +178,15 @@ impl Pool {
                 config.shutdown_timeout,
                 pool.0.app.clone(),
             );
-            let booting = Runner::boot(id, Arc::clone(&config.backend), boot, hold.clone());
+            let booting = Runner::boot(id, Arc::clone(&config.backend), boot, config.boot_timeout, hold.clone());
             // A backend is not ours: its panic is a failure like others.
             let booting = AssertUnwindSafe(booting).catch_unwind();
-            let failed = |reason: String| Error::Backend { backend: config.backend.name().to_owned(), reason };
             let mut closing = pool.0.closing.subscribe();
             let result = tokio::select! {
-                result = tokio::time::timeout(config.boot_timeout, booting) => match result {
-                    Ok(result) => result.unwrap_or_else(|panic| Err(failed(format!("panicked: {}", panic_text(&*panic))))),
-                    Err(_) => Err(failed(format!("the runner did not come up within {:?}", config.boot_timeout))),
-                },
+                result = booting => result.unwrap_or_else(|panic| {
+                    let reason = format!("panicked: {}", panic_text(&*panic));
+                    Err(Error::Backend { backend: config.backend.name().to_owned(), reason })
+                }),
                 _ = closing.wait_for(|closing| *closing) => Err(pool.closed_error()),
             };
             // Not by a message: one that is in the mailbox when the actor stops is lost, and the runner with it.

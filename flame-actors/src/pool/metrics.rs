@@ -19,16 +19,8 @@ const BOOTS: &str = "flame_boots_total";
 const LOST: &str = "flame_runners_lost_total";
 
 /// The [`Cause::kind`]s of losses: all but `stopped`.
-const CAUSES: [&str; 8] = [
-    "exited",
-    "signalled",
-    "out_of_memory",
-    "lease_expired",
-    "connection_closed",
-    "destroyed",
-    "refused",
-    "protocol",
-];
+const CAUSES: [&str; 8] =
+    ["exited", "signalled", "out_of_memory", "lease_expired", "connection_closed", "destroyed", "refused", "protocol"];
 
 /// Handles to the numbers of one pool, from the recorder that there is when it starts; without one each of them does
 /// nothing.

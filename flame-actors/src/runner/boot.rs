@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
@@ -17,74 +17,41 @@ use crate::node::lease::Side;
 use crate::node::link::Link;
 use crate::node::{route, runtime};
 
-/// How long the reason of a loss is looked for before callers are told what is known.
+/// How long the reason of a loss or of a failed boot is looked for before callers are told what is known.
 const INSPECT_BOUND: Duration = Duration::from_millis(500);
 
 /// How long a runner that was refused has to say so.
 const REFUSED_GRACE: Duration = Duration::from_secs(2);
 
 impl Runner {
-    /// Boots one runner and waits until it serves.
+    /// Boots one runner and waits until it serves, for `bound` at the most.
     ///
     /// Whatever goes wrong, and when this future is dropped, the instance is destroyed; `hold` is dropped after that.
     pub(crate) async fn boot(
         id: u64,
         backend: Arc<dyn Backend>,
         boot: Boot,
+        bound: Duration,
         hold: mpsc::Sender<Infallible>,
     ) -> Result<Arc<Self>, Error> {
-        let failed = |reason: String| Error::Backend { backend: backend.name().to_owned(), reason };
-        let instance = backend.boot(&boot).await?;
-        let mut unfinished = Unfinished::new(Hosted { backend: Arc::clone(&backend), instance }, hold);
+        let start = Instant::now();
+        let instance = tokio::time::timeout(bound, backend.boot(&boot)).await.map_err(|_| {
+            let reason = format!("the instance was not accepted within {bound:?}");
+            Error::Backend { backend: backend.name().to_owned(), reason }
+        })??;
+        let mut unfinished = Unfinished::new(Hosted { backend, instance }, hold);
         let (ready, leaving) = (watch::Sender::new(false), watch::Sender::new(false));
         let work = Arc::new(Work { ready, leaving, under_way: Mutex::default() });
-        let node = Arc::clone(boot.runner_name());
-        let link = match boot.joining() {
-            None => return Err(failed("boot() did not ask for the environment of the runner".to_owned())),
-            Some(Joining::InProcess) => {
-                let agent = Agent::start(Arc::clone(&node), boot.app().clone(), boot.shutdown_timeout());
-                let (near, far) = Link::in_memory(&node, Arc::clone(&work) as _, Arc::new(Arc::clone(&agent)));
-                agent.attach_owned(far);
-                agent.ready();
-                near
+        let left = bound.saturating_sub(start.elapsed());
+        let up = tokio::time::timeout(left, unfinished.come_up(&boot, &work)).await;
+        match up.unwrap_or_else(|_| Err(unfinished.late(bound))) {
+            Ok(link) => {
+                let (node, hosted) = (Arc::clone(boot.runner_name()), unfinished.finish());
+                let (leaving, gone) = (AtomicBool::new(false), watch::Sender::new(false));
+                Ok(Arc::new(Self { id, node, hosted, link, work, leaving, gone }))
             }
-            Some(Joining::Remote(mut expectation)) => {
-                let joined = tokio::select! {
-                    // First, since a runner that was refused ends soon after.
-                    biased;
-                    joined = expectation.joined() => match joined {
-                        Ok(joined) => joined,
-                        Err(err) => {
-                            // It has been told why, and logs that before it ends.
-                            unfinished.grace = REFUSED_GRACE;
-                            return Err(err);
-                        }
-                    },
-                    Some(cause) = unfinished.hosted().ended() => {
-                        return Err(failed(format!("the instance ended before it joined: {cause}")));
-                    }
-                };
-                tracing::debug!(runner = %node, process = joined.process, "joined");
-                let link =
-                    Link::over_wire(Arc::clone(&node), Side::Parent, boot.node().lease(), Arc::clone(&work) as _);
-                route::add_runner(&link);
-                link.start(joined.stream);
-                runtime::spawn(tie_session(boot.node().clone(), Arc::clone(&link)));
-                link
-            }
-        };
-        unfinished.link = Some(Arc::clone(&link));
-        let mut ready = work.ready.subscribe();
-        tokio::select! {
-            () = async { drop(ready.wait_for(|ready| *ready).await) } => {}
-            cause = link.wait_closed() => {
-                let cause = unfinished.hosted().find_cause(cause).await;
-                return Err(failed(format!("the runner joined and never served: {cause}")));
-            }
+            Err(err) => Err(unfinished.hosted().explain(err).await),
         }
-        let hosted = unfinished.finish();
-        let (leaving, gone) = (AtomicBool::new(false), watch::Sender::new(false));
-        Ok(Arc::new(Self { id, node, hosted, link, work, leaving, gone }))
     }
 }
 
@@ -137,6 +104,22 @@ impl Hosted {
         }
         tokio::time::timeout(INSPECT_BOUND, self.ended()).await.ok().flatten().unwrap_or(cause)
     }
+
+    fn failed(&self, reason: String) -> Error {
+        Error::Backend { backend: self.backend.name().to_owned(), reason }
+    }
+
+    /// Adds what the backend knows to the error of a boot, where that has room for it.
+    async fn explain(&self, mut err: Error) -> Error {
+        if let Error::Backend { reason, .. } | Error::Join(reason) = &mut err {
+            let known = tokio::time::timeout(INSPECT_BOUND, self.backend.diagnose(&self.instance)).await;
+            if let Ok(Some(known)) = known {
+                reason.push_str("; ");
+                reason.push_str(&known);
+            }
+        }
+        err
+    }
 }
 
 /// Destroys an instance whose boot was not finished.
@@ -151,6 +134,62 @@ struct Unfinished {
 impl Unfinished {
     fn new(hosted: Hosted, hold: mpsc::Sender<Infallible>) -> Self {
         Self { hosted: Some(hosted), hold, grace: Duration::ZERO, link: None }
+    }
+
+    /// Waits until the instance has joined and serves.
+    async fn come_up(&mut self, boot: &Boot, work: &Arc<Work>) -> Result<Arc<Link>, Error> {
+        let node = boot.runner_name();
+        let link = match boot.joining() {
+            None => {
+                let reason = "boot() did not ask for the environment of the runner".to_owned();
+                return Err(self.hosted().failed(reason));
+            }
+            Some(Joining::InProcess) => {
+                let agent = Agent::start(Arc::clone(node), boot.app().clone(), boot.shutdown_timeout());
+                let (near, far) = Link::in_memory(node, Arc::clone(work) as _, Arc::new(Arc::clone(&agent)));
+                agent.attach_owned(far);
+                agent.ready();
+                near
+            }
+            Some(Joining::Remote(mut expectation)) => {
+                let joined = tokio::select! {
+                    // First, since a runner that was refused ends soon after.
+                    biased;
+                    joined = expectation.joined() => match joined {
+                        Ok(joined) => joined,
+                        Err(err) => {
+                            // It has been told why, and logs that before it ends.
+                            self.grace = REFUSED_GRACE;
+                            return Err(err);
+                        }
+                    },
+                    Some(cause) = self.hosted().ended() => {
+                        return Err(self.hosted().failed(format!("the instance ended before it joined: {cause}")));
+                    }
+                };
+                tracing::debug!(runner = %node, process = joined.process, "joined");
+                let link = Link::over_wire(Arc::clone(node), Side::Parent, boot.node().lease(), Arc::clone(work) as _);
+                route::add_runner(&link);
+                link.start(joined.stream);
+                runtime::spawn(tie_session(boot.node().clone(), Arc::clone(&link)));
+                link
+            }
+        };
+        self.link = Some(Arc::clone(&link));
+        let mut ready = work.ready.subscribe();
+        tokio::select! {
+            () = async { drop(ready.wait_for(|ready| *ready).await) } => Ok(link),
+            cause = link.wait_closed() => {
+                let cause = self.hosted().find_cause(cause).await;
+                Err(self.hosted().failed(format!("the runner joined and never served: {cause}")))
+            }
+        }
+    }
+
+    /// The error of a boot that took longer than this.
+    fn late(&self, bound: Duration) -> Error {
+        let what = if self.link.is_some() { "the runner joined and did not serve" } else { "the runner did not join" };
+        self.hosted().failed(format!("{what} within {bound:?}"))
     }
 
     fn hosted(&self) -> &Hosted {

@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     Suite::new()
         .role("busy", parents::busy)
         .role("unlinked", parents::unlinked)
+        .role("printing", parents::printing)
         .role("supervising", parents::supervising)
         .role("booting", parents::booting)
         .role("booting_spied", parents::booting_spied)

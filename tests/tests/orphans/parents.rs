@@ -1,6 +1,7 @@
 //! Parents that are killed, and what their runners do then.
 
 use std::future::pending;
+use std::process::Stdio;
 use std::time::Duration;
 
 use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -10,7 +11,7 @@ use flame_tests::process::{Signal, descendants, is_alive, kill};
 use flame_tests::{BEFORE_START, Entry, Journal, OnDrop, Role, Runners, Spy, node, told, trials, until};
 use libtest_mimic::Trial;
 
-use crate::work::{block, hang, take};
+use crate::work::{block, hang, print, take};
 
 pub(crate) fn trials() -> Vec<Trial> {
     trials![
@@ -19,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_parent_that_is_terminated_leaves_no_runner,
         linked_work_ends_with_the_parent,
         unlinked_work_is_finished_after_the_parent_was_killed,
+        unlinked_work_that_prints_is_finished_after_the_parent_was_killed,
         a_placed_child_ends_with_the_parent,
         a_runner_whose_parent_dies_while_it_starts_is_gone,
         a_runner_over_the_environment_whose_parent_dies_while_it_starts_is_gone,
@@ -119,6 +121,24 @@ async fn unlinked_work_is_finished_after_the_parent_was_killed() {
     let role = start("unlinked", &journal);
     let runner = journal.pid("pid").await;
     until("both tasks run", || journal.lines().len() == 2).await;
+    role.signal(Signal::SIGKILL);
+    journal.wait_for("done").await;
+    all_gone(&[runner]).await;
+}
+
+pub(crate) async fn printing() {
+    let pool = Runners::Processes.pool().shutdown_timeout(Duration::from_secs(10)).start(&node()).await.unwrap();
+    pool.cast(print(Duration::from_secs(2), journal())).link(false).await.unwrap();
+    pending().await
+}
+
+/// Its standard error is a pipe to the parent: writing to it must be no error, nor block once it is full.
+async fn unlinked_work_that_prints_is_finished_after_the_parent_was_killed() {
+    let journal = Journal::new();
+    let (name, path) = (JOURNAL, journal.entry());
+    let environment = [(name, path.path().to_str().expect("plain letters"))];
+    let role = Role::start_with_stderr("printing", &environment, Stdio::null());
+    let runner = journal.pid("pid").await;
     role.signal(Signal::SIGKILL);
     journal.wait_for("done").await;
     all_gone(&[runner]).await;

@@ -1,7 +1,7 @@
 //! What the roles have run.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flame_actors::remote;
 use flame_tests::Entry;
@@ -37,4 +37,20 @@ pub(crate) async fn take(time: Duration, journal: Entry) {
 pub(crate) async fn start_sleeper() -> (u32, u32) {
     let sleeper = Command::new("sleep").arg("1000").spawn().expect("there is a sleep");
     (std::process::id(), sleeper.id())
+}
+
+/// Prints more than a pipe holds, for so long.
+#[remote]
+pub(crate) async fn print(time: Duration, journal: Entry) {
+    let start = Instant::now();
+    journal.note(format_args!("pid={}", std::process::id()));
+    let mut printed = 0;
+    while start.elapsed() < time || printed < 1024 {
+        eprintln!("{}", "x".repeat(1023));
+        printed += 1;
+        if printed % 100 == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    journal.note("done");
 }

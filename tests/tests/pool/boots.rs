@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use flame_actors::{Error, Pool, task};
 use flame_local::ProcessBackend;
-use flame_tests::{BEFORE_START, BEHAVIOUR, Broken, Journal, Runners, Spy, eventually, node, process, trials, until};
+use flame_tests::{
+    BEFORE_START, BEHAVIOUR, Broken, Journal, Runners, Spy, WORDS, eventually, node, process, trials, until,
+};
 use libtest_mimic::Trial;
 
 use crate::work::take;
@@ -16,6 +18,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_backend_that_fails_is_not_asked_all_the_time,
         a_runner_that_exits_before_it_joins_is_named_with_its_code,
         a_runner_that_exits_well_before_it_joins_is_an_error_too,
+        what_a_runner_printed_before_it_exited_is_told,
+        what_a_runner_printed_that_never_joins_is_told,
+        what_a_runner_printed_that_joins_and_never_serves_is_told,
         a_runner_that_joins_and_never_serves_is_destroyed,
         a_runner_that_never_joins_is_destroyed,
         a_cast_waits_for_a_boot_that_succeeds_later,
@@ -72,6 +77,34 @@ async fn a_runner_that_exits_well_before_it_joins_is_an_error_too() {
     let reason = reason_of(&pool).await;
     assert!(reason.contains("code 0"), "{reason}");
     pool.shutdown().await;
+}
+
+async fn what_a_runner_printed_before_it_exited_is_told() {
+    let backend = misbehaving("exit-3").env(WORDS, "the database\nis not there");
+    let pool = Runners::Processes.pool().backend(backend).start(&node()).await.unwrap();
+    let reason = reason_of(&pool).await;
+    assert!(reason.contains("exited with code 3"), "{reason}");
+    assert!(reason.ends_with("standard error ended with:\nthe database\nis not there"), "{reason}");
+    pool.shutdown().await;
+}
+
+async fn told_when_the_time_is_up(backend: ProcessBackend, what: &str) {
+    let backend = backend.env(WORDS, "waiting for the database");
+    let pool = Runners::Processes.pool().boot_timeout(Duration::from_millis(1500)).backend(backend);
+    let pool = pool.start(&node()).await.unwrap();
+    let reason = reason_of(&pool).await;
+    for part in [what, "within 1.5s", "is running", "waiting for the database"] {
+        assert!(reason.contains(part), "\"{part}\" is not in: {reason}");
+    }
+    pool.shutdown().await;
+}
+
+async fn what_a_runner_printed_that_never_joins_is_told() {
+    told_when_the_time_is_up(ProcessBackend::new().env(BEFORE_START, "600000"), "did not join").await;
+}
+
+async fn what_a_runner_printed_that_joins_and_never_serves_is_told() {
+    told_when_the_time_is_up(misbehaving("never-serve"), "joined and did not serve").await;
 }
 
 async fn destroyed_in_time(spy: Spy) {
