@@ -1,5 +1,7 @@
 //! How a process learns that it is a runner, and how it reaches its parent.
 
+mod afresh;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,6 +24,11 @@ use crate::{Error, codec};
 ///
 /// It holds what the process needs to join, or the word `stdin`: then that comes in one line on standard input, whose
 /// other end the parent holds open as long as it lives.
+///
+/// What it holds is a secret until the runner has joined, and useless after that. So that neither `/proc` nor the
+/// processes that tasks start have it, [`Node::start`](crate::Node::start) starts the executable of such a process
+/// afresh, in the same process and with the same arguments, and its standard input is empty from then on: what `main`
+/// does before that, it does twice.
 pub const FLAME_PARENT: &str = "FLAME_PARENT";
 
 /// The value of [`FLAME_PARENT`] that means standard input.
@@ -81,17 +88,26 @@ pub(crate) struct Booted {
 
 /// Finds out whether this process was booted as a runner.
 pub(crate) async fn booted() -> Result<Option<Booted>, Error> {
-    match std::env::var(FLAME_PARENT) {
-        Err(_) => Ok(None),
-        Ok(value) if value == OVER_STDIN => {
-            let read = tokio::task::spawn_blocking(read_stdin);
-            let read = tokio::time::timeout(FAILSAFE, read)
-                .await
-                .map_err(|_| Error::Join(format!("no invitation came on standard input within {FAILSAFE:?}")))?;
-            read.map_err(|err| Error::Join(err.to_string()))?.map(Some)
-        }
-        Ok(value) => Ok(Some(Booted { invitation: from_text(&value)?, lifeline: None })),
-    }
+    let has_lifeline = match std::env::var(FLAME_PARENT) {
+        Err(_) => return Ok(None),
+        Ok(value) if value == OVER_STDIN => true,
+        Ok(value) => match afresh::Value::of(&value) {
+            afresh::Value::OfThisProcess => false,
+            afresh::Value::OfAnother => return Ok(None),
+            afresh::Value::Other => {
+                let invitation = from_text(&value)?;
+                let err = afresh::start(&value);
+                tracing::warn!(%err, "cannot start afresh: {FLAME_PARENT} stays in this process' environment");
+                return Ok(Some(Booted { invitation, lifeline: None }));
+            }
+        },
+    };
+    let read = tokio::time::timeout(FAILSAFE, tokio::task::spawn_blocking(read_stdin))
+        .await
+        .map_err(|_| Error::Join(format!("no invitation came on standard input within {FAILSAFE:?}")))?;
+    let mut booted = read.map_err(|err| Error::Join(err.to_string()))??;
+    booted.lifeline = booted.lifeline.filter(|_| has_lifeline);
+    Ok(Some(booted))
 }
 
 /// Takes the pipe away from standard input, so that neither the application nor what it starts has it.
