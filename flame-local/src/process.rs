@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
@@ -32,7 +33,7 @@ const DEATH_BOUND: Duration = Duration::from_secs(5);
 ///
 /// let backend = ProcessBackend::new().args(["--quiet"]).env("RUST_LOG", "warn").current_dir("/tmp");
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ProcessBackend {
     args: Option<Vec<OsString>>,
     env: Vec<(OsString, OsString)>,
@@ -48,6 +49,14 @@ struct Process {
     ended: watch::Receiver<Option<Cause>>,
     /// Open as long as this process lives: its other end is the runner's lifeline.
     _lifeline: Arc<ChildStdin>,
+}
+
+/// Without the values of variables: they are where applications have their secrets.
+impl fmt::Debug for ProcessBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variables: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("ProcessBackend").field("args", &self.args).field("env", &variables).finish_non_exhaustive()
+    }
 }
 
 impl Default for ProcessBackend {
