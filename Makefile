@@ -2,7 +2,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check fmt clippy docs deny picture need-cargo need-cc need-ffmpeg need-rustfmt need-clippy
+.PHONY: help demo test bench check fmt clippy docs deny picture need-cargo need-cc need-ffmpeg need-openssl need-rustfmt need-clippy
 
 DEMO := target/demo
 CLIP := $(DEMO)/clip.mkv
@@ -25,7 +25,7 @@ demo: need-cargo need-cc need-ffmpeg ## Makes thumbnails of a video on a runner,
 	@cd $(THUMBNAILS) && times=($$(stat -c %.3Y -- *.png | sort -n)) && \
 		echo "the first was there $$(awk "BEGIN { print $${times[-1]} - $${times[0]} }") s before the last; they are in $$PWD"
 
-test: need-cargo need-cc need-ffmpeg fmt clippy docs deny ## Runs all checks and all tests
+test: need-cargo need-cc need-ffmpeg need-openssl fmt clippy docs deny ## Runs all checks and all tests
 	cargo test --locked --workspace --no-fail-fast
 
 bench: need-cargo need-cc ## Measures what things cost, beside floors and targets, into target/bench.json
@@ -72,6 +72,9 @@ need-cc:
 
 need-ffmpeg:
 	$(call need,ffmpeg,ffmpeg)
+
+need-openssl:
+	$(call need,openssl,openssl)
 
 need-rustfmt need-clippy: need-%:
 	@cargo $(subst rustfmt,fmt,$*) --version >/dev/null 2>&1 || { echo "$* is missing; install it with: rustup component add $*" >&2; exit 1; }

@@ -1,7 +1,9 @@
 //! How a process learns that it is a runner, and how it reaches its parent.
 
+mod afresh;
+
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +14,22 @@ use rustix::fs::FileType;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::net::unix::pipe;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::node::join::{self, Build, HANDSHAKE_DEADLINE, Hello, Invitation, PROTOCOL, Purpose, Secret};
-use crate::node::{runtime, tls};
+use crate::node::{jitter, runtime, tls};
 use crate::{Error, codec};
 
 /// The variable that makes a process a runner.
 ///
 /// It holds what the process needs to join, or the word `stdin`: then that comes in one line on standard input, whose
 /// other end the parent holds open as long as it lives.
+///
+/// What it holds is a secret until the runner has joined, and useless after that. So that neither `/proc` nor the
+/// processes that tasks start have it, [`Node::start`](crate::Node::start) starts the executable of such a process
+/// afresh, in the same process and with the same arguments, and its standard input is empty from then on: what `main`
+/// does before that, it does twice.
 pub const FLAME_PARENT: &str = "FLAME_PARENT";
 
 /// The value of [`FLAME_PARENT`] that means standard input.
@@ -29,6 +37,9 @@ pub(crate) const OVER_STDIN: &str = "stdin";
 
 /// A runner that does not reach its parent within this time gives up.
 const FAILSAFE: Duration = Duration::from_secs(20);
+/// So often a handshake that breaks off is begun again, about so long after.
+const TLS_ATTEMPTS: u32 = 8;
+const TLS_PAUSE: Duration = Duration::from_millis(400);
 /// No invitation is longer.
 const MAX_INVITATION_BYTES: usize = 64 * 1024;
 
@@ -65,7 +76,8 @@ pub(crate) fn to_text(invitation: &Invitation) -> Result<String, Error> {
 fn from_text(text: &str) -> Result<Invitation, Error> {
     let invalid = |why: String| Error::Join(format!("{FLAME_PARENT} is set and holds no invitation: {why}"));
     let bytes = BASE64.decode(text.trim()).map_err(|err| invalid(err.to_string()))?;
-    codec::from_bytes(&bytes).map_err(|err| invalid(err.to_string()))
+    // Without the decoder's reason, which quotes what it read.
+    codec::from_bytes(&bytes).map_err(|_| invalid("it does not decode, maybe another version wrote it".to_owned()))
 }
 
 /// What this process was booted with.
@@ -85,17 +97,26 @@ pub(crate) struct Lifeline {
 
 /// Finds out whether this process was booted as a runner.
 pub(crate) async fn booted() -> Result<Option<Booted>, Error> {
-    match std::env::var(FLAME_PARENT) {
-        Err(_) => Ok(None),
-        Ok(value) if value == OVER_STDIN => {
-            let read = tokio::task::spawn_blocking(read_stdin);
-            let read = tokio::time::timeout(FAILSAFE, read)
-                .await
-                .map_err(|_| Error::Join(format!("no invitation came on standard input within {FAILSAFE:?}")))?;
-            read.map_err(|err| Error::Join(err.to_string()))?.map(Some)
-        }
-        Ok(value) => Ok(Some(Booted { invitation: from_text(&value)?, lifeline: None })),
-    }
+    let has_lifeline = match std::env::var(FLAME_PARENT) {
+        Err(_) => return Ok(None),
+        Ok(value) if value == OVER_STDIN => true,
+        Ok(value) => match afresh::Value::of(&value) {
+            afresh::Value::OfThisProcess => false,
+            afresh::Value::OfAnother => return Ok(None),
+            afresh::Value::Other => {
+                let invitation = from_text(&value)?;
+                let err = afresh::start(&value);
+                tracing::warn!(%err, "cannot start afresh: {FLAME_PARENT} stays in this process' environment");
+                return Ok(Some(Booted { invitation, lifeline: None }));
+            }
+        },
+    };
+    let read = tokio::time::timeout(FAILSAFE, tokio::task::spawn_blocking(read_stdin))
+        .await
+        .map_err(|_| Error::Join(format!("no invitation came on standard input within {FAILSAFE:?}")))?;
+    let mut booted = read.map_err(|err| Error::Join(err.to_string()))??;
+    booted.lifeline = booted.lifeline.filter(|_| has_lifeline);
+    Ok(Some(booted))
 }
 
 /// Takes the pipe away from standard input, so that neither the application nor what it starts has it.
@@ -191,7 +212,7 @@ impl Invitation {
         token: Secret,
         build: &Build,
     ) -> Result<(TlsStream<TcpStream>, W), Error> {
-        let connector = self.identity.connector()?;
+        let connector = self.identity.connector(&token)?;
         let hello = Hello {
             protocol: PROTOCOL,
             purpose,
@@ -203,22 +224,43 @@ impl Invitation {
         let address = self.address.clone();
         // On our runtime, whose driver then serves the connection for good.
         let dialled = runtime::spawn(async move {
-            let unreachable = |err: std::io::Error| Error::Join(format!("{address}: {err}"));
-            let socket = tokio::time::timeout(FAILSAFE, TcpStream::connect(&address))
-                .await
-                .map_err(|_| Error::Join(format!("{address} does not answer within {FAILSAFE:?}")))?
-                .map_err(unreachable)?;
-            socket.set_nodelay(true).map_err(unreachable)?;
-            let talk = async {
-                let mut stream = connector.connect(tls::parent_name(), socket).await.map_err(unreachable)?;
-                join::say(&mut stream, &hello).await?;
-                let answer: Result<W, Error> = join::hear(&mut stream).await?;
-                answer.map(|welcome| (stream, welcome))
+            let mut attempts = 0;
+            let mut stream = loop {
+                match tls_to(&address, &connector).await {
+                    Ok(stream) => break stream,
+                    // Displaced in a flood: nothing was said yet, so nothing is spent.
+                    Err(err) if attempts < TLS_ATTEMPTS && is_broken(&err) => attempts += 1,
+                    Err(err) => return Err(Error::Join(format!("{address}: {err}"))),
+                }
+                tokio::time::sleep(TLS_PAUSE.mul_f64(jitter())).await;
             };
-            tokio::time::timeout(HANDSHAKE_DEADLINE, talk)
+            let talk = async {
+                join::say(&mut stream, &hello).await?;
+                join::hear::<Result<W, Error>, _>(&mut stream).await?
+            };
+            let answer = tokio::time::timeout(HANDSHAKE_DEADLINE, talk)
                 .await
-                .map_err(|_| Error::Join(format!("{address} does not finish the handshake")))?
+                .map_err(|_| Error::Join(format!("{address} does not answer the hello")))?;
+            answer.map(|welcome| (stream, welcome))
         });
         dialled.await.map_err(|err| Error::Join(err.to_string()))?
     }
+}
+
+/// Connects and does the handshake.
+async fn tls_to(address: &str, connector: &TlsConnector) -> io::Result<TlsStream<TcpStream>> {
+    let late = |what: &str, bound: Duration| io::Error::other(format!("no {what} within {bound:?}"));
+    let socket = tokio::time::timeout(FAILSAFE, TcpStream::connect(address))
+        .await
+        .map_err(|_| late("connection", FAILSAFE))??;
+    socket.set_nodelay(true)?;
+    tokio::time::timeout(HANDSHAKE_DEADLINE, connector.connect(tls::parent_name(), socket))
+        .await
+        .map_err(|_| late("handshake", HANDSHAKE_DEADLINE))?
+}
+
+/// Whether the other side hung up, which is no refusal: that would be an alert.
+fn is_broken(err: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(err.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }

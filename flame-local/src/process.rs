@@ -7,6 +7,7 @@ mod stderr;
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -47,7 +48,7 @@ const LAST_WORDS_BOUND: Duration = Duration::from_millis(300);
 ///
 /// let backend = ProcessBackend::new().args(["--quiet"]).env("RUST_LOG", "warn").current_dir("/tmp");
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ProcessBackend {
     args: Option<Vec<OsString>>,
     env: Vec<(OsString, OsString)>,
@@ -65,6 +66,14 @@ struct Process {
     stderr: Stderr,
     /// Open as long as this process lives: its other end is the runner's lifeline.
     _lifeline: Arc<ChildStdin>,
+}
+
+/// Without the values of variables: they are where applications have their secrets.
+impl fmt::Debug for ProcessBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variables: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("ProcessBackend").field("args", &self.args).field("env", &variables).finish_non_exhaustive()
+    }
 }
 
 impl Default for ProcessBackend {

@@ -120,7 +120,8 @@ pub(crate) async fn hear<T: DeserializeOwned, S: AsyncRead + Unpin>(stream: &mut
     }
     let mut bytes = vec![0; len];
     stream.read_exact(&mut bytes).await.map_err(broken)?;
-    codec::from_bytes(&bytes)
+    // Without the decoder's reason, which quotes what it read, and that may be a token.
+    codec::from_bytes(&bytes).map_err(|_| Error::Join("what came is not what was expected".to_owned()))
 }
 
 #[cfg(test)]
@@ -141,6 +142,31 @@ mod tests {
         let mut bytes = &u32::MAX.to_be_bytes()[..];
         let err = hear::<Build, _>(&mut bytes).await.unwrap_err();
         assert!(err.to_string().contains("65536 are the most"), "{err}");
+    }
+
+    #[tokio::test]
+    async fn what_is_said_wrongly_is_not_repeated() {
+        let (mut near, mut far) = tokio::io::duplex(1024);
+        let (said, heard) = tokio::join!(say(&mut near, &"a token"), hear::<Build, _>(&mut far));
+        said.unwrap();
+        let err = heard.unwrap_err().to_string();
+        assert!(err.contains("not what was expected") && !err.contains("a token"), "{err}");
+    }
+
+    #[test]
+    fn nothing_that_is_said_shows_a_secret() {
+        let secret = || Secret("hush".to_owned());
+        let build = Build { id: "a".into(), tasks: "b".into() };
+        let (node, lease) = (Arc::<str>::from("web.a"), Duration::ZERO);
+        let hello =
+            Hello { protocol: 1, purpose: Purpose::Link, token: secret(), node: node.clone(), build, process: 1 };
+        let welcome = Welcome { session_token: secret(), cookie: secret(), lease, shutdown_timeout: lease };
+        let identity = crate::node::tls::Authority::mint().unwrap().identity("web.a").unwrap();
+        let (address, parent, pool) = (String::new(), "web".into(), String::new());
+        let invitation = Invitation { address, parent, node, pool, token: secret(), identity };
+        let shown = format!("{hello:?} {welcome:?} {invitation:?} {hello:#?} {welcome:#?} {invitation:#?}");
+        assert!(shown.contains("web.a") && !shown.contains("hush"), "{shown}");
+        assert_eq!(shown.matches("Identity(secret)").count(), 2, "{shown}");
     }
 
     #[test]

@@ -1,26 +1,34 @@
 //! The one listener of a node: takes connections of runners that were booted, and of nobody else.
 
+mod door;
+mod quota;
+mod refusal;
+mod room;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
-use tokio_rustls::server::TlsStream;
+use tokio::sync::oneshot;
+use tokio_rustls::server::{StartHandshake, TlsStream};
 
-use super::join::{self, Build, HANDSHAKE_DEADLINE, Hello, Invitation, PROTOCOL, Purpose, Secret, Welcome};
+use self::refusal::Refusal;
+use super::join::{self, Build, Hello, Invitation, PROTOCOL, Purpose, Secret, Welcome};
 use super::runtime;
 use super::session::Session;
-use super::tls::Authority;
+use super::tls::{self, Authority};
 use crate::Error;
-
-/// So many connections may be in their handshake at once; further ones wait in the kernel's queue.
-const MAX_HANDSHAKES: usize = 512;
 
 /// So long after its link a runner may open its session.
 const SESSION_DEADLINE: Duration = Duration::from_secs(60);
+/// So often a knock gives precedence: whoever saw it on its way may repeat it.
+const KNOCKS: u8 = 8;
+/// A runner that is not awaited has so long for its hello, and hears why it is refused.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A runner that has joined: its connection, ready to become a link.
 pub(crate) struct Joined {
@@ -43,6 +51,8 @@ struct Expected {
     node: Arc<str>,
     certificate: Vec<u8>,
     purpose: Wanted,
+    knock: String,
+    knocks: u8,
     since: Instant,
 }
 
@@ -52,6 +62,11 @@ enum Wanted {
 }
 
 impl Expected {
+    fn new(node: &Arc<str>, certificate: &[u8], token: &Secret, purpose: Wanted) -> Self {
+        let (node, certificate, knock) = (Arc::clone(node), certificate.to_vec(), tls::knock(token));
+        Self { node, certificate, purpose, knock, knocks: 0, since: Instant::now() }
+    }
+
     /// A link is expected until its boot times out, a session right after its link.
     fn is_stale(&self) -> bool {
         matches!(self.purpose, Wanted::Session) && self.since.elapsed() > SESSION_DEADLINE
@@ -68,7 +83,9 @@ pub(crate) struct Expectation {
 impl Expectation {
     /// Waits until the runner has joined, or was refused.
     pub(crate) async fn joined(&mut self) -> Result<Joined, Error> {
-        (&mut self.joined).await.unwrap_or_else(|_| Err(Error::Join("the listener has ended".to_owned())))
+        (&mut self.joined)
+            .await
+            .unwrap_or_else(|_| Err(Error::Join("the runner's connection broke in its join".to_owned())))
     }
 }
 
@@ -103,7 +120,7 @@ impl Listener {
             };
             let listener =
                 Arc::new(Self { address, advertised, authority, build, lease, session, expected: Mutex::default() });
-            runtime::spawn(accept_loop(Arc::downgrade(&listener), socket));
+            runtime::spawn(door::accept_loop(Arc::downgrade(&listener), socket));
             Ok(listener)
         })
         .await
@@ -118,15 +135,11 @@ impl Listener {
         pool: &str,
         shutdown_timeout: Duration,
     ) -> Result<(Invitation, Expectation), Error> {
-        let identity = self.authority.identity()?;
-        let token = Secret(super::tls::token());
+        let identity = self.authority.identity(node)?;
+        let token = Secret(tls::token());
         let (tx, joined) = oneshot::channel();
-        let expected = Expected {
-            node: Arc::clone(node),
-            certificate: identity.certificate().to_vec(),
-            purpose: Wanted::Link { joined: tx, shutdown_timeout },
-            since: Instant::now(),
-        };
+        let purpose = Wanted::Link { joined: tx, shutdown_timeout };
+        let expected = Expected::new(node, identity.certificate(), &token, purpose);
         let mut book = self.expected.lock();
         book.retain(|_, expected| !expected.is_stale());
         book.insert(token.clone(), expected);
@@ -142,67 +155,112 @@ impl Listener {
         Ok((invitation, Expectation { listener: Arc::clone(self), token, joined }))
     }
 
-    async fn shake_hands(self: Arc<Self>, socket: TcpStream) -> Result<(), Error> {
-        socket.set_nodelay(true).map_err(|err| Error::Join(err.to_string()))?;
-        let mut stream = self
-            .authority
-            .acceptor()
-            .accept(socket)
-            .await
-            .map_err(|err| Error::Join(format!("no mutual TLS: {err}")))?;
-        let hello: Hello = join::hear(&mut stream).await?;
-        let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-        let certificate = certificate.map(|certificate| certificate.to_vec()).unwrap_or_default();
+    /// Whether this is the knock of a runner that is awaited.
+    fn is_knock(&self, knock: &str) -> bool {
+        let mut book = self.expected.lock();
+        let expected = book.values_mut().find(|expected| expected.knock == knock && expected.knocks < KNOCKS);
+        expected.map(|expected| expected.knocks += 1).is_some()
+    }
 
-        match self.admit(&hello, &certificate) {
-            Ok(Wanted::Link { joined, shutdown_timeout }) => {
-                if let Err(err) = self.build.check(&hello.build) {
-                    join::say(&mut stream, &Err::<Welcome, _>(err.clone())).await?;
+    /// What follows the first words of TLS, up to a runner that has joined or was refused.
+    async fn shake_hands(self: Arc<Self>, start: StartHandshake<TcpStream>) -> Result<(), Refusal> {
+        let mut stream = start.into_stream(self.authority.server()).await.map_err(Refusal::of_tls)?;
+        let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).cloned();
+        let (certificate, node) = certificate
+            .and_then(|certificate| tls::node_of(&certificate).map(|node| (certificate, node)))
+            .ok_or(Refusal::NoCertificate)?;
+        let admitted = self.hear(&mut stream, &certificate, node).await;
+        let refusal = match admitted {
+            Ok((hello, Wanted::Link { joined, shutdown_timeout })) => match self.build.check(&hello.build) {
+                Ok(()) => return self.welcome(stream, hello, &certificate, joined, shutdown_timeout).await,
+                Err(err) => {
                     let _ = joined.send(Err(err.clone()));
-                    return Err(err);
+                    Refusal::Build(err)
                 }
-                let welcome = Welcome {
-                    session_token: Secret(super::tls::token()),
-                    cookie: self.session.cookie().clone(),
-                    lease: self.lease,
-                    shutdown_timeout,
-                };
-                let (node, since) = (Arc::clone(&hello.node), Instant::now());
-                let expected = Expected { node, certificate, purpose: Wanted::Session, since };
-                self.expected.lock().insert(welcome.session_token.clone(), expected);
-                join::say(&mut stream, &Ok::<_, Error>(welcome)).await?;
-                joined
-                    .send(Ok(Joined { stream, process: hello.process }))
-                    .map_err(|_| Error::Join(format!("runner {} came too late", hello.node)))
+            },
+            Ok((hello, Wanted::Session)) => {
+                join::say(&mut stream, &Ok::<_, Error>(())).await.map_err(|_| Refusal::Left)?;
+                return self.session.attach(stream, &hello.node, true).map_err(|err| Refusal::Session(err.to_string()));
             }
-            Ok(Wanted::Session) => {
-                join::say(&mut stream, &Ok::<_, Error>(())).await?;
-                self.session.attach(stream, &hello.node, true)
-            }
-            Err(err) => {
-                join::say(&mut stream, &Err::<Welcome, _>(err.clone())).await?;
-                Err(err)
-            }
+            Err(refusal) => refusal,
+        };
+        if let Some(answer) = refusal.answer() {
+            let _ = join::say(&mut stream, &Err::<Welcome, _>(answer)).await;
+            let _ = stream.shutdown().await;
         }
+        Err(refusal)
+    }
+
+    /// Hears who it is and what for; a token that was shown is spent.
+    async fn hear(
+        &self,
+        stream: &mut TlsStream<TcpStream>,
+        certificate: &[u8],
+        node: String,
+    ) -> Result<(Hello, Wanted), Refusal> {
+        let is_awaited = {
+            let mut book = self.expected.lock();
+            book.retain(|_, expected| !expected.is_stale());
+            book.values().any(|expected| expected.certificate == certificate)
+        };
+        if !is_awaited {
+            let _ = tokio::time::timeout(LAST_WORDS, join::hear::<Hello, _>(stream)).await;
+            return Err(Refusal::NotAwaited { node });
+        }
+        let hello = join::hear::<Hello, _>(stream).await.map_err(Refusal::of_hello)?;
+        let wanted = self.admit(&hello, certificate, node)?;
+        Ok((hello, wanted))
     }
 
     /// Takes the token out of the book: whatever comes of it, it is spent.
-    fn admit(&self, hello: &Hello, certificate: &[u8]) -> Result<Wanted, Error> {
-        let refuse = |why: String| Err(Error::Join(format!("runner {} was refused: {why}", hello.node)));
+    fn admit(&self, hello: &Hello, certificate: &[u8], node: String) -> Result<Wanted, Refusal> {
         if hello.protocol != PROTOCOL {
-            return refuse(format!("it speaks protocol {}, this node speaks {PROTOCOL}", hello.protocol));
+            return Err(Refusal::Protocol { node, theirs: hello.protocol });
         }
-        let Some(expected) = self.expected.lock().remove(&hello.token) else {
-            return refuse("its join token is unknown, used or expired".to_owned());
+        let expected = self.expected.lock().remove(&hello.token);
+        let Some(expected) = expected.filter(|expected| !expected.is_stale()) else {
+            return Err(Refusal::Token { node });
         };
-        let purpose = match &expected.purpose {
-            Wanted::Link { .. } => Purpose::Link,
-            Wanted::Session => Purpose::Session,
+        let refusal = if expected.certificate != certificate || *expected.node != *node {
+            Refusal::AnotherRunner { node, token_of: expected.node }
+        } else if hello.node != expected.node {
+            // What it says is not repeated: it may be anything.
+            Refusal::Name { node }
+        } else {
+            match (&expected.purpose, hello.purpose) {
+                (Wanted::Link { .. }, Purpose::Link) | (Wanted::Session, Purpose::Session) => {
+                    return Ok(expected.purpose);
+                }
+                _ => Refusal::Purpose { node },
+            }
         };
-        if purpose != hello.purpose || expected.node != hello.node || expected.certificate != certificate {
-            return refuse("its join token was made for another node, identity or purpose".to_owned());
+        if let Wanted::Link { joined, .. } = expected.purpose {
+            // The runner itself cannot join any more.
+            let _ = joined.send(Err(Error::Join(refusal.to_string())));
         }
-        Ok(expected.purpose)
+        Err(refusal)
+    }
+
+    async fn welcome(
+        &self,
+        mut stream: TlsStream<TcpStream>,
+        hello: Hello,
+        certificate: &[u8],
+        joined: oneshot::Sender<Result<Joined, Error>>,
+        shutdown_timeout: Duration,
+    ) -> Result<(), Refusal> {
+        let welcome = Welcome {
+            session_token: Secret(tls::token()),
+            cookie: self.session.cookie().clone(),
+            lease: self.lease,
+            shutdown_timeout,
+        };
+        let expected = Expected::new(&hello.node, certificate, &welcome.session_token, Wanted::Session);
+        self.expected.lock().insert(welcome.session_token.clone(), expected);
+        join::say(&mut stream, &Ok::<_, Error>(welcome)).await.map_err(|_| Refusal::Left)?;
+        joined
+            .send(Ok(Joined { stream, process: hello.process }))
+            .map_err(|_| Refusal::Late { node: hello.node.to_string() })
     }
 }
 
@@ -212,29 +270,5 @@ impl std::fmt::Debug for Listener {
     }
 }
 
-async fn accept_loop(listener: Weak<Listener>, socket: TcpListener) {
-    let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
-    loop {
-        let permit = Arc::clone(&handshakes).acquire_owned().await.expect("the semaphore is never closed");
-        let accepted = socket.accept().await;
-        let Some(listener) = listener.upgrade() else { return };
-        match accepted {
-            Ok((stream, from)) => {
-                runtime::spawn(async move {
-                    let _permit = permit;
-                    let outcome = tokio::time::timeout(HANDSHAKE_DEADLINE, listener.shake_hands(stream)).await;
-                    match outcome {
-                        Ok(Ok(())) => {}
-                        Ok(Err(err)) => tracing::warn!(%from, %err, "a connection was refused"),
-                        Err(_) => tracing::warn!(%from, "a connection was refused: no hello in time"),
-                    }
-                });
-            }
-            Err(err) => {
-                // Most likely too many open files: give those in their handshake time to end.
-                tracing::warn!(%err, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! The session: `ractor_cluster`'s own connection between two nodes, for membership and process groups.
 //!
 //! Nothing of ours travels on it. It runs inside our TLS, over ractor_cluster's external transport; the listener that
-//! its `NodeServer` insists on is bound to the loopback interface behind a cookie that nobody can guess.
+//! its `NodeServer` insists on has an address that nobody can connect to, and a cookie that nobody can guess.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -19,6 +19,12 @@ use tokio::sync::watch;
 use super::join::Secret;
 use super::{runtime, tls};
 use crate::Error;
+
+/// A multicast group: Linux lets a listener have it, and lets no TCP connection go there.
+///
+/// That listener bounds neither how many connections it takes nor how long they stay silent, on 127.0.0.1 not either.
+/// Where a kernel refuses this address, it has to do with that one.
+const UNREACHABLE: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
 
 /// All sessions of this process, by the name of the other node.
 pub(crate) struct Session {
@@ -45,25 +51,26 @@ impl Session {
     pub(crate) async fn start(node: &str, cookie: Option<Secret>) -> Result<Arc<Self>, Error> {
         let cookie = cookie.unwrap_or_else(|| Secret(tls::token()));
         let session = Arc::new(Self { cookie, server: OnceLock::new(), peers: Mutex::default() });
-        let server = NodeServer::new(
-            0,
-            session.cookie.0.clone(),
-            node.to_owned(),
-            "flame".to_owned(),
-            None,
-            Some(NodeConnectionMode::Isolated),
-        )
-        .with_listen_addr(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let server = runtime::spawn(Actor::spawn(None, server, ()))
-            .await
-            .map_err(|err| err.to_string())
-            .and_then(|spawned| spawned.map_err(|err| err.to_string()))
-            .map_err(|err| Error::Join(format!("the session's node server did not start: {err}")))?
-            .0;
+        let server = session.serve(node, UNREACHABLE).await;
+        let server = match server {
+            Ok(server) => server,
+            Err(_) => session
+                .serve(node, Ipv4Addr::LOCALHOST)
+                .await
+                .map_err(|reason| Error::Join(format!("the session's node server did not start: {reason}")))?,
+        };
         let subscription = Box::new(Events(Arc::clone(&session)));
         let _ = server.cast(NodeServerMessage::SubscribeToEvents { id: "flame".to_owned(), subscription });
         let _ = session.server.set(server);
         Ok(session)
+    }
+
+    async fn serve(&self, node: &str, listen: Ipv4Addr) -> Result<ActorRef<NodeServerMessage>, String> {
+        let (cookie, isolated) = (self.cookie.0.clone(), Some(NodeConnectionMode::Isolated));
+        let server = NodeServer::new(0, cookie, node.to_owned(), "flame".to_owned(), None, isolated)
+            .with_listen_addr(IpAddr::V4(listen));
+        let spawned = runtime::spawn(Actor::spawn(None, server, ())).await.map_err(|err| err.to_string())?;
+        spawned.map(|(server, _)| server).map_err(|err| err.to_string())
     }
 
     pub(crate) fn cookie(&self) -> &Secret {

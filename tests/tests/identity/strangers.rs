@@ -8,13 +8,14 @@ use libtest_mimic::Trial;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::tls::{Client, framed};
+use crate::tls::{Client, client_hello, framed};
 
 pub(crate) fn trials() -> Vec<Trial> {
     trials![
         plain_bytes_get_nowhere,
         a_client_without_certificate_gets_nowhere,
         a_client_of_another_authority_gets_nowhere,
+        a_client_that_never_ends_its_first_message_is_ended_at_the_deadline,
         silent_clients_keep_nobody_from_joining,
         clients_that_come_and_go_keep_nobody_from_joining,
     ]
@@ -69,6 +70,25 @@ async fn a_client_of_another_authority_gets_nowhere() {
     let said = Client::stranger().say(&address, &framed(&"hello")).await;
     assert!(said.is_err(), "it heard {said:?}");
     assert_works(&pool).await;
+    pool.shutdown().await;
+}
+
+/// The deadline is one for all, and not one for each byte.
+async fn a_client_that_never_ends_its_first_message_is_ended_at_the_deadline() {
+    let (pool, address) = listening().await;
+    let mut socket = TcpStream::connect(&address).await.unwrap();
+    let start = Instant::now();
+    let trickle = async {
+        for byte in client_hello() {
+            if socket.write_all(&[byte]).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        panic!("the whole message was taken");
+    };
+    eventually("the end of the connection", trickle).await;
+    assert!(start.elapsed() > Duration::from_secs(9), "it took {:?}", start.elapsed());
     pool.shutdown().await;
 }
 

@@ -13,7 +13,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme};
 
 /// The part of an invitation that a client needs, as it stands in `FLAME_PARENT`.
 #[derive(Clone, Deserialize)]
@@ -22,6 +22,9 @@ pub(crate) struct Invitation {
     pub(crate) node: String,
     pub(crate) token: String,
     identity: Identity,
+    /// The whole of it, as it was read.
+    #[serde(skip)]
+    pub(crate) text: String,
 }
 
 #[derive(Clone, Deserialize)]
@@ -50,12 +53,18 @@ pub(crate) struct Build {
 impl Invitation {
     pub(crate) fn read(text: &str) -> Self {
         let bytes = base64::engine::general_purpose::STANDARD.decode(text).expect("base64");
-        rmp_serde::from_slice(&bytes).expect("an invitation")
+        let invitation: Self = rmp_serde::from_slice(&bytes).expect("an invitation");
+        Self { text: text.to_owned(), ..invitation }
     }
 
     pub(crate) fn hello(&self) -> Hello {
         let build = Build { id: String::new(), tasks: String::new() };
         Hello { protocol: 1, purpose: "Link", token: self.token.clone(), node: self.node.clone(), build, process: 0 }
+    }
+
+    /// What it proves itself with, in DER.
+    pub(crate) fn certificate_and_key(&self) -> (&[u8], &[u8]) {
+        (&self.identity.certificate, &self.identity.key)
     }
 
     /// Who has read this invitation.
@@ -88,6 +97,11 @@ impl Client {
 
     /// Dials; whatever the listener's own certificate is.
     pub(crate) async fn dial(&self, address: &str) -> std::io::Result<TlsStream<TcpStream>> {
+        let socket = TcpStream::connect(address).await?;
+        TlsConnector::from(self.config()).connect(ServerName::try_from("parent.flame").unwrap(), socket).await
+    }
+
+    fn config(&self) -> Arc<ClientConfig> {
         let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -103,8 +117,7 @@ impl Client {
                 .unwrap(),
         };
         config.alpn_protocols = vec![b"flame/1".to_vec()];
-        let socket = TcpStream::connect(address).await?;
-        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("parent.flame").unwrap(), socket).await
+        Arc::new(config)
     }
 
     /// Dials, sends these bytes and gives what comes back until the end, or the error.
@@ -121,6 +134,15 @@ impl Client {
             Err(err) => Err(err),
         }
     }
+}
+
+/// The first message of a handshake.
+pub(crate) fn client_hello() -> Vec<u8> {
+    let name = ServerName::try_from("parent.flame").unwrap();
+    let mut connection = ClientConnection::new(Client::anonymous().config(), name).unwrap();
+    let mut bytes = Vec::new();
+    connection.write_tls(&mut bytes).unwrap();
+    bytes
 }
 
 /// A value as the join protocol frames it.

@@ -11,6 +11,7 @@ use crate::tls::{Invitation, framed};
 pub(crate) fn trials() -> Vec<Trial> {
     trials![
         a_used_invitation_is_refused,
+        what_the_environment_held_opens_neither_a_link_nor_a_session_after_the_join,
         an_invitation_of_a_pool_that_has_ended_is_refused,
         what_is_no_invitation_is_a_clear_error,
         an_empty_line_on_standard_input_is_a_clear_error,
@@ -45,6 +46,24 @@ async fn a_used_invitation_is_refused() {
     assert_refused(&join_with(&spy.invitations()[0]).await, "token");
     pool.call(task!([] {})).await.expect("the runner that joined goes on");
     assert_eq!(spy.invitations().len(), 1);
+    pool.shutdown().await;
+}
+
+/// Key, certificate and token are known to whoever has read the environment, or the platform's record of it.
+async fn what_the_environment_held_opens_neither_a_link_nor_a_session_after_the_join() {
+    let (pool, spy) = spied(&[]).await;
+    let id = || task!([] -> u32 { std::process::id() });
+    let runner = pool.call(id()).await.unwrap();
+    let invitation = Invitation::read(&spy.invitations()[0]);
+    for purpose in ["Link", "Session"] {
+        for token in [invitation.token.clone(), "0".repeat(64)] {
+            let hello = crate::tls::Hello { purpose, token, ..invitation.hello() };
+            let answer = invitation.impostor().say(&invitation.address, &framed(&hello)).await.expect("an answer");
+            let answer = String::from_utf8_lossy(&answer);
+            assert!(answer.contains("refused") && answer.contains(&invitation.node), "{answer}");
+        }
+    }
+    assert_eq!(pool.call(id()).await.unwrap(), runner, "the runner that joined goes on");
     pool.shutdown().await;
 }
 
