@@ -42,6 +42,7 @@
 //! | run a function there | [`macro@remote`], [`task!`], [`Task`], [`Call`], [`Cast`] |
 //! | find one's way in a task | [`runner`], [`deadline`], [`cancelled()`], [`Cancelled`], [`provided`] |
 //! | start an actor there | [`macro@placeable`], [`Place`], [`ChildError`] |
+//! | have it come back | [`Restart`], [`PlacementSupervisor`], [`Snapshot`] |
 //! | talk to it | [`derive@Message`], [`derive@LocalMessage`], [`ActorAddr`] |
 //! | handle what goes wrong | [`Error`], [`Stage`], [`Cause`]; [`AnyError`] for `anyhow` |
 //!
@@ -94,7 +95,7 @@ pub use self::error::{Cause, ChildError, Error, Stage};
 pub use self::message::Message;
 pub use self::node::{Node, NodeBuilder};
 pub use self::parent::{FLAME_PARENT, Parent};
-pub use self::place::{Place, Placeable, Restart};
+pub use self::place::{Place, Placeable, PlacementSupervisor, PlacementSupervisorMsg, Restart, Snapshot, Strategy};
 pub use self::pool::{
     Candidate, Event, Events, LeastLoaded, Leave, MostLoaded, Placement, Pool, PoolBuilder, PoolChange, PoolStatus,
     RunnerState, RunnerStatus,

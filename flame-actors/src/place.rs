@@ -7,6 +7,8 @@
 mod child;
 mod guardian;
 mod restart;
+mod snapshot;
+mod supervisor;
 mod ward;
 
 use std::fmt;
@@ -29,6 +31,9 @@ pub(crate) use self::child::{Identity, start};
 use self::guardian::{Charge, NotPlaced, Starting};
 use self::restart::Intensity;
 pub use self::restart::Restart;
+pub(crate) use self::snapshot::Saving;
+pub use self::snapshot::{Snapshot, Snapshots};
+pub use self::supervisor::{PlacementSupervisor, PlacementSupervisorMsg, Strategy};
 use self::ward::Plan;
 pub(crate) use self::ward::Ward;
 use crate::error::{Error, Stage};
@@ -51,6 +56,12 @@ pub trait Placeable: Actor {
     /// # Errors
     /// [`Error::Decode`] when the bytes are not this handler.
     fn decode_handler(bytes: &[u8]) -> Result<Self, Error>;
+
+    /// How to take snapshots of it, if it implements [`Snapshot`].
+    #[doc(hidden)]
+    fn snapshots() -> Option<Snapshots<Self>> {
+        None
+    }
 }
 
 /// A placement that is about to be made; await it.
@@ -78,6 +89,7 @@ struct Request<A: Placeable> {
     timeout: Option<Duration>,
     restart: Restart,
     intensity: Intensity,
+    group: Option<ActorRef<PlacementSupervisorMsg>>,
     actor: PhantomData<fn(A)>,
 }
 
@@ -89,15 +101,18 @@ where
 {
     pub(crate) fn new(pool: Pool, actor: A, arguments: A::Arguments) -> Self {
         let child = encode(&actor, &arguments);
-        let intensity = Intensity { max_restarts: 3, period: Duration::from_secs(5) };
-        let (supervisor, timeout, restart, actor) = (None, None, Restart::default(), PhantomData);
-        let request = Request { pool, child, supervisor, timeout, restart, intensity, actor };
+        let (supervisor, timeout, group, actor) = (None, None, None, PhantomData);
+        let (restart, intensity) = (Restart::default(), Intensity::default());
+        let request = Request { pool, child, supervisor, timeout, restart, intensity, group, actor };
         Self(State::Described(Box::new(request)))
     }
 
     /// Makes this actor the child's supervisor, as `Actor::spawn_linked` would.
     pub fn linked_to(mut self, supervisor: &ActorCell) -> Self {
-        self.set(|request| request.supervisor = Some(supervisor.clone()));
+        self.set(|request| {
+            request.supervisor = Some(supervisor.clone());
+            request.group = None;
+        });
         self
     }
 
@@ -143,6 +158,16 @@ where
         self
     }
 
+    /// Makes a [`PlacementSupervisor`] the child's supervisor, which decides about restarts by its strategy and its own
+    /// intensity; [`restart`](Self::restart) says whether this child comes back at all.
+    pub fn supervised_by(mut self, supervisor: &ActorRef<PlacementSupervisorMsg>) -> Self {
+        self.set(|request| {
+            request.supervisor = Some(supervisor.get_cell());
+            request.group = Some(supervisor.clone());
+        });
+        self
+    }
+
     fn set(&mut self, set: impl FnOnce(&mut Request<A>)) {
         if let State::Described(request) = &mut self.0 {
             set(request);
@@ -184,6 +209,8 @@ pub(crate) struct Encoded {
     /// The handler and the arguments.
     pub(crate) body: Bytes,
     pub(crate) linked: bool,
+    /// What its last incarnation has left.
+    pub(crate) snapshot: Option<Bytes>,
 }
 
 fn encode<A>(actor: &A, arguments: &A::Arguments) -> Result<Encoded, Error>
@@ -195,7 +222,7 @@ where
     let handler_len = body.len() as u32;
     body.extend(codec::to_bytes(arguments)?);
     let body = codec::within_limit(body, || format!("the handler and arguments of {}", A::NAME))?;
-    Ok(Encoded { actor: A::NAME, handler_len, body, linked: true })
+    Ok(Encoded { actor: A::NAME, handler_len, body, linked: true, snapshot: None })
 }
 
 async fn place<A>(request: Request<A>) -> Result<ActorRef<A::Msg>, Error>
@@ -212,7 +239,7 @@ where
     A: Placeable,
     A::Msg: Message,
 {
-    let Request { pool, child, supervisor, timeout, restart, intensity, actor: _ } = request;
+    let Request { pool, child, supervisor, timeout, restart, intensity, group, actor: _ } = request;
     let child = child?;
     let start = Instant::now();
     let mut asked = pool.ask()?;
@@ -223,7 +250,8 @@ where
         telemetry::got(&span, runner.node());
         let supervisor = supervisor.clone().or_else(|| pool.cell()).ok_or_else(|| pool.closed_error())?;
         let left = timeout.map_or_else(|| pool.timeout(), |timeout| timeout.saturating_sub(start.elapsed()));
-        let plan = Plan { pool: pool.clone(), child: child.clone(), restart, intensity };
+        let (pool, child, group) = (pool.clone(), child.clone(), group.clone());
+        let plan = Plan { pool, child, restart, intensity, group };
         let starting = Starting::<A::Msg>::begin(Charge { slot, plan }, supervisor)?;
         match tokio::time::timeout(left, starting.claim()).await {
             Ok(Ok(guardian)) => return Ok(guardian),

@@ -4,15 +4,17 @@ use std::marker::PhantomData;
 
 pub use inventory;
 pub use ractor;
+use ractor::Actor;
 pub use serde;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use crate::codec::{from_bytes, to_bytes};
 pub use crate::message::{Encoded, ReplyTo, box_message, cluster, from_boxed, reply_port};
+pub use crate::place::Snapshots;
 pub use crate::registry::{ActorEntry, TaskEntry};
 pub use crate::task::Remote;
-use crate::{AnyError, Error, Message};
+use crate::{AnyError, Error, Message, Snapshot};
 
 // ---- readable errors -----------------------------------------------------------------------------------------
 
@@ -302,6 +304,19 @@ impl<T> ViaNothing<T> for &Handler<T> {
         // type that can have no value `zeroed` aborts. Tested by `a_unit_handler_needs_no_serde`.
         Ok(unsafe { std::mem::zeroed() })
     }
+}
+
+/// `Handler::<T>::SNAPSHOTS` at compile time: likewise.
+pub trait NoSnapshot<T: Actor> {
+    /// Without snapshots.
+    const SNAPSHOTS: Option<Snapshots<T>> = None;
+}
+
+impl<T: Actor> NoSnapshot<T> for Handler<T> {}
+
+impl<T: Snapshot> Handler<T> {
+    /// With snapshots.
+    pub const SNAPSHOTS: Option<Snapshots<T>> = Some(Snapshots::OF);
 }
 
 /// `Handler::<T>::HAS_SERDE` at compile time: the inherent constant wins over this one where its bounds hold.

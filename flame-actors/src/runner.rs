@@ -182,8 +182,14 @@ impl Runner {
             under_way.placements.insert(id, placement);
             id
         };
-        let Encoded { actor, handler_len, body, linked } = child;
-        let sent = self.link.send(Frame::Place { id, guardian, actor: actor.to_owned(), handler_len, linked }, body);
+        let Encoded { actor, handler_len, body, linked, snapshot } = child;
+        let snapshot_len = snapshot.as_ref().map(|snapshot| snapshot.len() as u32);
+        let body = match snapshot {
+            Some(snapshot) => [&snapshot[..], &body[..]].concat().into(),
+            None => body,
+        };
+        let frame = Frame::Place { id, guardian, actor: actor.to_owned(), snapshot_len, handler_len, linked };
+        let sent = self.link.send(frame, body);
         if let Err(err) = sent {
             let unsent = self.work.under_way.lock().placements.remove(&id);
             if let Some(mut unsent) = unsent {
@@ -282,6 +288,12 @@ impl Role for Work {
                 drop(ended);
                 if let Some(placed) = placed {
                     let _ = placed.send(outcome);
+                }
+            }
+            Frame::Snapshot { id } => {
+                if let Some(Placement { child: Child::Guarded(ward), .. }) = self.under_way.lock().placements.get(&id) {
+                    // Its guardian may be about to end.
+                    let _ = ward.cast(Ward::Saved(body));
                 }
             }
             Frame::Exited { id, exit } => {
@@ -411,6 +423,11 @@ pub(crate) struct ChildHandle {
 impl ChildHandle {
     pub(crate) fn runner(&self) -> &Arc<Runner> {
         &self.runner
+    }
+
+    /// Whether it is the same incarnation.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.runner, &other.runner) && self.id == other.id
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {

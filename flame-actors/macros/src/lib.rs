@@ -104,6 +104,8 @@ pub fn task(input: TokenStream) -> TokenStream {
 /// - `impl ::flame_actors::Placeable for Generator`;
 /// - an entry in the table of placeable actors, named `module::path::Generator`.
 ///
+/// An `impl Snapshot for Generator` beside it is found and used.
+///
 /// A generic `impl` is refused: the table holds actors, not families of them.
 #[proc_macro_attribute]
 pub fn placeable(options: TokenStream, item: TokenStream) -> TokenStream {

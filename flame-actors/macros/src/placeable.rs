@@ -43,7 +43,7 @@ fn describe(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
         #(#cfgs)*
         const _: () = {
             #[allow(unused_imports)]
-            use ::flame_actors::__private::{NoSerde as _, ViaNothing as _, ViaSerde as _};
+            use ::flame_actors::__private::{NoSerde as _, NoSnapshot as _, ViaNothing as _, ViaSerde as _};
 
             #(#assertions)*
             #encodable
@@ -58,6 +58,10 @@ fn describe(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
 
                 fn decode_handler(__bytes: &[u8]) -> ::core::result::Result<Self, ::flame_actors::Error> {
                     (&::flame_actors::__private::Handler::<#handler>::new()).decode(__bytes)
+                }
+
+                fn snapshots() -> ::core::option::Option<::flame_actors::__private::Snapshots<Self>> {
+                    ::flame_actors::__private::Handler::<#handler>::SNAPSHOTS
                 }
             }
 

@@ -76,12 +76,13 @@ pub(crate) enum Frame {
         id: u64,
     },
 
-    /// Start an actor. The body holds its handler, of this length, and its arguments; `guardian` is the pid under which
-    /// it is known outside.
+    /// Start an actor. The body holds the snapshot that it starts from, if any, and its handler, of these lengths, and
+    /// its arguments; `guardian` is the pid under which it is known outside.
     Place {
         id: u64,
         guardian: u64,
         actor: String,
+        snapshot_len: Option<u32>,
         handler_len: u32,
         linked: bool,
     },
@@ -94,6 +95,10 @@ pub(crate) enum Frame {
     Child {
         id: u64,
         order: Order,
+    },
+    /// It hands over its state, in the body.
+    Snapshot {
+        id: u64,
     },
     /// It ended.
     Exited {

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use serde::de::DeserializeOwned;
 
-use super::Placeable;
+use super::{Placeable, Saving};
 use crate::error::{ChildError, Error, panic_text};
 use crate::node::route::{self, Address, Alias};
 use crate::task::context::on_runner;
@@ -22,6 +22,9 @@ pub(crate) struct Identity {
     pub(crate) node: Arc<str>,
     /// Whom it is known as elsewhere.
     pub(crate) guardian: Address,
+    /// What its last incarnation has left.
+    pub(crate) snapshot: Option<Bytes>,
+    pub(crate) saving: Saving,
 }
 
 /// Starts a placed child from its encoded form.
@@ -53,7 +56,7 @@ struct Placed<A> {
     alias: OnceLock<Alias>,
 }
 
-impl<A: Actor> Placed<A> {
+impl<A: Placeable> Placed<A> {
     async fn guarded<T>(
         &self,
         work: impl Future<Output = Result<T, ActorProcessingErr>> + Send,
@@ -64,7 +67,7 @@ impl<A: Actor> Placed<A> {
     }
 }
 
-impl<A: Actor> Actor for Placed<A> {
+impl<A: Placeable> Actor for Placed<A> {
     type Msg = A::Msg;
     type State = A::State;
     type Arguments = A::Arguments;
@@ -75,7 +78,15 @@ impl<A: Actor> Actor for Placed<A> {
         arguments: A::Arguments,
     ) -> Result<A::State, ActorProcessingErr> {
         let _ = self.alias.set(Alias::new(&myself.get_id(), self.identity.guardian.clone()));
-        self.guarded(async { self.actor.pre_start(myself, arguments).await }).await
+        let start = async {
+            match (A::snapshots(), &self.identity.snapshot) {
+                (Some(snapshots), Some(last)) => {
+                    (snapshots.restore)(&self.actor, myself, arguments, last.clone()).await
+                }
+                _ => self.actor.pre_start(myself, arguments).await,
+            }
+        };
+        self.guarded(start).await
     }
 
     async fn post_start(&self, myself: ActorRef<A::Msg>, state: &mut A::State) -> Result<(), ActorProcessingErr> {
@@ -92,7 +103,16 @@ impl<A: Actor> Actor for Placed<A> {
         message: A::Msg,
         state: &mut A::State,
     ) -> Result<(), ActorProcessingErr> {
-        self.guarded(async { self.actor.handle(myself, message, state).await }).await
+        let handle = async {
+            self.actor.handle(myself, message, state).await?;
+            if let Some(snapshots) = A::snapshots()
+                && let Some(snapshot) = (snapshots.take)(&self.actor, state)
+            {
+                self.identity.saving.save(A::NAME, snapshot);
+            }
+            Ok(())
+        };
+        self.guarded(handle).await
     }
 
     async fn handle_supervisor_evt(

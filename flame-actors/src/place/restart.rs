@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::ChildError;
 use crate::node;
 use crate::node::frame::Exit;
 
@@ -47,6 +48,12 @@ pub(super) struct Intensity {
     pub(super) period: Duration,
 }
 
+impl Default for Intensity {
+    fn default() -> Self {
+        Self { max_restarts: 3, period: Duration::from_secs(5) }
+    }
+}
+
 /// The ends of a child within the last period.
 #[derive(Debug, Default)]
 pub(super) struct History(VecDeque<(Instant, String)>);
@@ -67,7 +74,13 @@ impl History {
         Some(back_off.mul_f64(node::jitter()))
     }
 
-    pub(super) fn into_texts(self) -> Vec<String> {
+    /// The error of one end too many.
+    pub(super) fn too_many(self, intensity: Intensity) -> ChildError {
+        let Intensity { max_restarts, period } = intensity;
+        ChildError::TooManyRestarts { max_restarts, period, history: self.into_texts() }
+    }
+
+    fn into_texts(self) -> Vec<String> {
         self.0.into_iter().map(|(_, end)| end).collect()
     }
 }
@@ -75,7 +88,6 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ChildError;
 
     const INTENSITY: Intensity = Intensity { max_restarts: 3, period: Duration::from_secs(5) };
 

@@ -6,12 +6,14 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinHandle;
 
 use super::Encoded;
 use super::restart::{History, Intensity, Restart};
+use super::supervisor::{PlacementSupervisorMsg, Told};
 use crate::error::{ChildError, Error, Stage};
 use crate::node::frame::{Exit, Order};
 use crate::node::gate::Gate;
@@ -25,6 +27,8 @@ pub(super) struct Plan {
     pub(super) child: Encoded,
     pub(super) restart: Restart,
     pub(super) intensity: Intensity,
+    /// Who decides about restarts instead.
+    pub(super) group: Option<ActorRef<PlacementSupervisorMsg>>,
 }
 
 impl Plan {
@@ -50,6 +54,12 @@ pub(crate) enum Ward {
     Ended(Exit),
     /// It was placed again, or not.
     Placed(Result<(Unplaced, u64), Error>),
+    /// It has handed over its state.
+    Saved(Bytes),
+    /// It is to be placed again, after a while.
+    Begin(Duration),
+    /// It is to end until it is placed again.
+    Halt,
     /// It is to end for good.
     Stop,
 }
@@ -59,8 +69,18 @@ impl ractor::Message for Ward {}
 pub(super) struct Keeping {
     keep: Keep,
     history: History,
-    stopping: bool,
+    /// Whether the end of the child is wanted: for good, or until it is placed again.
+    wanted: Option<Wanted>,
+    /// The runner that has to be gone before the child is placed again.
+    lost: Option<Arc<Runner>>,
     placing: Option<JoinHandle<()>>,
+    snapshot: Option<Bytes>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Halted,
+    Ended,
 }
 
 impl Drop for Keeping {
@@ -76,8 +96,12 @@ impl Actor for WardActor {
     type State = Keeping;
     type Arguments = Keep;
 
-    async fn pre_start(&self, _: ActorRef<Ward>, keep: Keep) -> Result<Keeping, ActorProcessingErr> {
-        Ok(Keeping { keep, history: History::default(), stopping: false, placing: None })
+    async fn pre_start(&self, myself: ActorRef<Ward>, keep: Keep) -> Result<Keeping, ActorProcessingErr> {
+        let history = History::default();
+        let keeping = Keeping { keep, history, wanted: None, lost: None, placing: None, snapshot: None };
+        let child = keeping.keep.guardian;
+        keeping.tell_group(Told::Joined { child, ward: myself });
+        Ok(keeping)
     }
 
     async fn handle(
@@ -90,6 +114,15 @@ impl Actor for WardActor {
             Ward::Ended(exit) => keeping.ended(&myself, exit),
             Ward::Placed(Ok((unplaced, pid))) => keeping.placed(&myself, unplaced, pid),
             Ward::Placed(Err(err)) => keeping.not_placed(&myself, &err),
+            Ward::Saved(snapshot) => {
+                keeping.snapshot = Some(snapshot);
+                None
+            }
+            Ward::Begin(after) => {
+                keeping.begin(&myself, after);
+                None
+            }
+            Ward::Halt => keeping.halt(),
             Ward::Stop => keeping.stop(),
         };
         match end {
@@ -112,43 +145,64 @@ impl Keeping {
     /// Given is how the ward ends, if it does.
     fn ended(&mut self, myself: &ActorRef<Ward>, exit: Exit) -> Option<Exit> {
         let child = self.keep.child.lock().take();
-        if self.stopping || !self.keep.plan.restart.applies(&exit) {
-            return Some(exit);
-        }
-        self.keep.gate.shut();
         // Its old incarnation may live as long as its runner does: after a loss that has to be gone first.
-        let lost = match &exit {
+        self.lost = match &exit {
             Exit::Failed(ChildError::RunnerLost { .. }) => child.map(|child| Arc::clone(child.runner())),
             _ => None,
         };
-        self.again(myself, exit.to_string(), lost)
+        match self.wanted.take() {
+            Some(Wanted::Halted) if self.keep.plan.comes_back() => {
+                self.keep.gate.shut();
+                self.tell_group(Told::Halted { child: self.keep.guardian });
+                None
+            }
+            Some(_) => Some(exit),
+            None if self.keep.plan.restart.applies(&exit) => {
+                self.keep.gate.shut();
+                self.again(myself, exit.to_string())
+            }
+            None => Some(exit),
+        }
     }
 
-    fn again(&mut self, myself: &ActorRef<Ward>, end: String, lost: Option<Arc<Runner>>) -> Option<Exit> {
+    /// Has it placed again, or whoever supervises it decide.
+    fn again(&mut self, myself: &ActorRef<Ward>, end: String) -> Option<Exit> {
         let Keep { plan, guardian, .. } = &self.keep;
-        let (pool, actor, child) = (plan.pool.clone(), plan.child.actor, *guardian);
-        pool.tell_event(|| Event::ChildEnded { actor: actor.to_owned(), child, end: end.clone() });
-        tracing::info!(pool = pool.name(), actor, child, end, "a placed child ended, and is placed again");
-        let Some(after) = self.history.add(end, plan.intensity, Instant::now()) else {
-            let Intensity { max_restarts, period } = plan.intensity;
-            let history = std::mem::take(&mut self.history).into_texts();
-            return Some(Exit::Failed(ChildError::TooManyRestarts { max_restarts, period, history }));
-        };
-        let (guardian, encoded, ward) = (*guardian, plan.child.clone(), myself.clone());
+        let (actor, child, intensity) = (plan.child.actor, *guardian, plan.intensity);
+        plan.pool.tell_event(|| Event::ChildEnded { actor: actor.to_owned(), child, end: end.clone() });
+        tracing::info!(pool = plan.pool.name(), actor, child, end, "a placed child ended, and comes back");
+        if plan.group.is_some() {
+            self.tell_group(Told::Ended { child, end });
+            return None;
+        }
+        match self.history.add(end, intensity, Instant::now()) {
+            Some(after) => {
+                self.begin(myself, after);
+                None
+            }
+            None => Some(Exit::Failed(std::mem::take(&mut self.history).too_many(intensity))),
+        }
+    }
+
+    fn begin(&mut self, myself: &ActorRef<Ward>, after: Duration) {
+        let Keep { plan, guardian, .. } = &self.keep;
+        let (pool, guardian, ward) = (plan.pool.clone(), *guardian, myself.clone());
+        let child = Encoded { snapshot: self.snapshot.clone(), ..plan.child.clone() };
+        let lost = self.lost.take();
         self.placing = Some(runtime::spawn(async move {
             if let Some(lost) = lost {
                 // An error says the same.
                 let _ = lost.gone().wait_for(|gone| *gone).await;
             }
             tokio::time::sleep(after).await;
-            let placed = place_again(&pool, guardian, encoded).await;
+            let placed = place_again(&pool, guardian, child).await;
             // A ward that has ended takes the child with it: what is in the message is dropped.
             let _ = ward.cast(Ward::Placed(placed));
         }));
-        None
     }
 
     fn placed(&mut self, myself: &ActorRef<Ward>, unplaced: Unplaced, pid: u64) -> Option<Exit> {
+        self.placing = None;
         let child = unplaced.into_child()?;
         let Keep { plan, guardian, gate, .. } = &self.keep;
         let (actor, runner) = (plan.child.actor, child.runner().node().to_string());
@@ -157,25 +211,66 @@ impl Keeping {
         let dropped = gate.open(child.link(), pid);
         self.tell_dropped(dropped);
         child.guard(myself);
+        match self.wanted {
+            Some(_) => {
+                self.order_stop();
+            }
+            None => self.tell_group(Told::Began { child: self.keep.guardian }),
+        }
         None
     }
 
     fn not_placed(&mut self, myself: &ActorRef<Ward>, err: &Error) -> Option<Exit> {
-        match err {
+        self.placing = None;
+        match (self.wanted.take(), err) {
+            (Some(Wanted::Halted), _) => {
+                self.tell_group(Told::Halted { child: self.keep.guardian });
+                None
+            }
             // There is nothing to place it on any more.
-            Error::PoolClosed { .. } => Some(Exit::Failed(ChildError::Failed(err.to_string()))),
-            err => self.again(myself, format!("it was not placed again: {err}"), None),
+            (_, Error::PoolClosed { .. }) => Some(Exit::Failed(ChildError::Failed(err.to_string()))),
+            (_, err) => self.again(myself, format!("it was not placed again: {err}")),
         }
     }
 
-    fn stop(&mut self) -> Option<Exit> {
-        self.stopping = true;
-        match &*self.keep.child.lock() {
-            Some(child) => {
-                child.order(Order::Stop(None));
-                None
+    /// The child is to be down. What is being placed comes up first, so that there is never one too many.
+    fn halt(&mut self) -> Option<Exit> {
+        self.wanted = Some(Wanted::Halted);
+        if !self.order_stop() && self.placing.is_none() {
+            self.wanted = None;
+            self.tell_group(Told::Halted { child: self.keep.guardian });
+            return None;
+        }
+        // One that does not stop in time is killed, as OTP's supervisors do.
+        let (child, grace) = (Arc::clone(&self.keep.child), self.keep.plan.pool.shutdown_timeout());
+        let then = child.lock().clone();
+        runtime::spawn(async move {
+            tokio::time::sleep(grace).await;
+            if let (Some(then), Some(now)) = (&then, &*child.lock())
+                && then.is(now)
+            {
+                now.order(Order::Kill);
             }
-            None => Some(Exit::Stopped(None)),
+        });
+        None
+    }
+
+    fn stop(&mut self) -> Option<Exit> {
+        self.wanted = Some(Wanted::Ended);
+        if self.order_stop() { None } else { Some(Exit::Stopped(None)) }
+    }
+
+    /// `false`: there is no child to be told.
+    fn order_stop(&self) -> bool {
+        let child = self.keep.child.lock();
+        child.iter().for_each(|child| child.order(Order::Stop(None)));
+        child.is_some()
+    }
+
+    fn tell_group(&self, told: Told) {
+        if let Some(group) = &self.keep.plan.group {
+            // A supervisor that has ended takes its children with it.
+            let _ = group.cast(PlacementSupervisorMsg(told));
         }
     }
 

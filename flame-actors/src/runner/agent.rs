@@ -23,7 +23,7 @@ use crate::node::frame::{Exit, Frame, Order};
 use crate::node::link::{Link, Role};
 use crate::node::route::{self, Address};
 use crate::node::runtime;
-use crate::place::Identity;
+use crate::place::{Identity, Saving};
 use crate::task::cancelled::Run;
 use crate::task::context::on_runner;
 use crate::{codec, registry, telemetry};
@@ -203,27 +203,36 @@ impl Agent {
         id: u64,
         guardian: Address,
         actor: String,
-        handler_len: usize,
+        (snapshot_len, handler_len): (Option<u32>, u32),
         mut body: Bytes,
         linked: bool,
     ) {
         let Some(entry) = registry::actor(&actor) else {
             return self.send(Frame::Placed { id, outcome: Err(Error::UnknownTask(actor)) }, Bytes::new());
         };
-        if handler_len > body.len() {
-            let reason = format!("a handler of {handler_len} bytes in {}", body.len());
+        let (snapshot, handler) = (snapshot_len.unwrap_or(0) as usize, handler_len as usize);
+        if body.len() < snapshot || body.len() - snapshot < handler {
+            let reason = format!("a snapshot of {snapshot} bytes and a handler of {handler} in {}", body.len());
             let outcome = Err(Error::Decode { what: actor, reason });
             return self.send(Frame::Placed { id, outcome }, Bytes::new());
         }
-        let handler = body.split_to(handler_len);
+        let snapshot = body.split_to(snapshot);
+        let snapshot = snapshot_len.map(|_| snapshot);
+        let handler = body.split_to(handler);
+        let saving = Saving { agent: Arc::downgrade(self), id };
         let report = Start { agent: Arc::clone(self), id, linked, outcome: None };
         let supervisor = self.supervisor.get_cell();
         let node = Arc::clone(&self.node);
         self.work.lock().starting.insert(id, Doing { end: End::default(), linked, condemned: false });
         let doing = self.app.spawn(async move {
             let mut report = report;
-            let start =
-                AssertUnwindSafe((entry.start)(handler, body, Identity { node, guardian }, supervisor)).catch_unwind();
+            let start = AssertUnwindSafe((entry.start)(
+                handler,
+                body,
+                Identity { node, guardian, snapshot, saving },
+                supervisor,
+            ))
+            .catch_unwind();
             report.outcome = Some(match start.await {
                 Ok(Ok(Ok(cell))) => Ok(cell),
                 Ok(Ok(Err(err))) => Err(not_started(actor, &err)),
@@ -261,6 +270,11 @@ impl Agent {
         }
         drop(work);
         self.work_ended();
+    }
+
+    /// Hands a child's snapshot to its guardian.
+    pub(crate) fn save(&self, id: u64, snapshot: Bytes) {
+        self.send(Frame::Snapshot { id }, snapshot);
     }
 
     /// On the application's runtime: its actors' states are dropped there, which may take their time.
@@ -394,9 +408,9 @@ impl Role for Arc<Agent> {
                     end.now();
                 }
             }
-            Frame::Place { id, guardian, actor, handler_len, linked } => {
+            Frame::Place { id, guardian, actor, snapshot_len, handler_len, linked } => {
                 let guardian = route::address_on(link, guardian);
-                self.place(id, guardian, actor, handler_len as usize, body, linked);
+                self.place(id, guardian, actor, (snapshot_len, handler_len), body, linked);
             }
             Frame::Child { id, order } => self.order(id, order),
             Frame::Shutdown { grace_ms } => {

@@ -7,6 +7,8 @@ mod placement;
 mod probe;
 mod references;
 mod restarts;
+mod snapshots;
+mod supervised;
 
 use std::process::ExitCode;
 
@@ -19,5 +21,7 @@ fn main() -> ExitCode {
         .trials(references::trials())
         .trials(placement::trials())
         .trials(restarts::trials())
+        .trials(supervised::trials())
+        .trials(snapshots::trials())
         .run()
 }

@@ -41,6 +41,8 @@ pub(crate) struct Args {
     pub(crate) journal: Entry,
     pub(crate) start: Start,
     pub(crate) home: Option<ActorAddr<HomeMsg>>,
+    /// It notes `up=name` and `down=name`.
+    pub(crate) name: Option<String>,
 }
 
 /// How it starts.
@@ -66,13 +68,14 @@ pub(crate) struct State {
     added: Vec<u64>,
     kept: Vec<RpcReplyPort<u64>>,
     _dropped: OnDrop,
+    _down: Option<OnDrop>,
 }
 
 pub(crate) struct Probe;
 
 impl Args {
     pub(crate) fn new(journal: &Journal, start: Start) -> Self {
-        Self { journal: journal.entry(), start, home: None }
+        Self { journal: journal.entry(), start, home: None, name: None }
     }
 
     pub(crate) fn well(journal: &Journal) -> Self {
@@ -118,7 +121,11 @@ impl Actor for Probe {
             Start::Block(time) => std::thread::sleep(*time),
             Start::Well | Start::FailAfter(_) | Start::FailAtTheEnd(_) => {}
         }
-        Ok(State { arguments, added: Vec::new(), kept: Vec::new(), _dropped: dropped })
+        let down = arguments.name.as_ref().map(|name| {
+            journal.note(format_args!("up={name}"));
+            journal.on_drop(format!("down={name}"))
+        });
+        Ok(State { arguments, added: Vec::new(), kept: Vec::new(), _dropped: dropped, _down: down })
     }
 
     async fn post_start(&self, _: ActorRef<ProbeMsg>, state: &mut State) -> Result<(), ActorProcessingErr> {
