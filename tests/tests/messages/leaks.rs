@@ -29,7 +29,7 @@ const ABANDONED: usize = 450_000;
 const _: () = assert!(REFS + CALLS + ABANDONED == 1_000_000);
 
 const BATCH: usize = 500;
-const ROOM: u64 = 32 * MIB;
+const ROOM: u64 = 8 * MIB;
 
 struct There {
     pool: Pool,
