@@ -10,6 +10,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_task_broadcasts_to_a_group_whose_members_live_in_the_parent,
         an_actor_on_a_runner_is_a_member_until_its_runner_is_killed,
         an_actor_on_a_runner_leaves_the_group_when_it_ends,
+        a_ref_that_joins_a_group_stands_for_its_actor_on_other_nodes_too,
         names_and_groups_of_the_parent_survive_the_end_of_a_runner,
         names_survive_the_end_of_a_namesake_on_either_side,
     ]
@@ -120,6 +121,30 @@ async fn an_actor_on_a_runner_leaves_the_group_when_it_ends() {
     assert!(call!(sibling, ClubMsg::Pid).is_ok(), "the link lives");
     sibling.stop_and_wait(None, None).await.unwrap();
     pool.shutdown().await;
+}
+
+#[remote]
+async fn raise(group: String) -> ActorRef<ClubMsg> {
+    member(None, &group).await
+}
+
+async fn a_ref_that_joins_a_group_stands_for_its_actor_on_other_nodes_too() {
+    let (pool, other) = (Runners::Processes.start().await, Runners::Processes.start().await);
+    // A guardian, and a proxy. Of the actors themselves the other runner knows nothing.
+    let placed = pool.place_child(Member, "private".to_owned()).await.unwrap();
+    let plain = pool.call(raise("private".to_owned())).await.unwrap();
+    for (group, actor) in [("guardians", placed), ("proxies", plain)] {
+        let there = call!(actor, ClubMsg::Pid).unwrap();
+        assert_ne!(there, std::process::id());
+        pg::join(group.to_owned(), vec![actor.get_cell()]);
+        assert_eq!(other.call(broadcast(group.to_owned(), 1, 100)).await.unwrap().unwrap(), [there]);
+        let noted = call!(actor, ClubMsg::Noted).unwrap();
+        assert!(noted.iter().copied().eq(0..100), "{noted:?}");
+        actor.stop_and_wait(None, None).await.unwrap();
+        until("it has left", || members(group).is_empty()).await;
+    }
+    pool.shutdown().await;
+    other.shutdown().await;
 }
 
 /// Actors of the same names and in the same group as the parent's.

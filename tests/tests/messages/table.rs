@@ -17,6 +17,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         from_the_parent_to_a_runner_everything_is_as_documented,
         from_a_runner_to_the_parent_everything_is_as_documented,
         from_a_runner_to_another_everything_is_as_documented,
+        from_a_runner_to_what_a_task_raised_on_another_everything_is_as_documented,
         into_a_nested_pool_everything_is_as_documented,
         out_of_a_nested_pool_everything_is_as_documented,
         from_the_parent_to_a_child_in_process_everything_is_as_documented,
@@ -30,6 +31,8 @@ enum Direction {
     ParentToRunner,
     RunnerToParent,
     RunnerToRunner,
+    /// No guardian in between: the parent only relays.
+    RunnerToRaised,
     IntoNested,
     OutOfNested,
     ParentToInProcess,
@@ -81,6 +84,8 @@ enum End {
     TimedOut,
     /// With a call pending.
     Dies,
+    /// With a reason of its own.
+    StopsItself,
     GoneBefore,
     /// Its end is on its way.
     JustGone,
@@ -116,9 +121,9 @@ const TABLE: &[(Operation, &[End])] = {
         (StopAndWait, &[Answered, Dies, GoneBefore, JustGone, NodeLost, WayLost]),
         (Drain, &[Answered, Dies, GoneBefore, JustGone, NodeLost, WayLost]),
         (GetStatus, &[Answered, GoneBefore, NodeLost, WayLost]),
-        (Link, &[Answered, Dies, GoneBefore, NodeLost, WayLost, SupervisorEnds]),
+        (Link, &[Answered, Dies, StopsItself, GoneBefore, NodeLost, WayLost, SupervisorEnds]),
         (Unlink, &[Answered, SupervisorEnds]),
-        (Monitor, &[Answered, Dies, GoneBefore, NodeLost, WayLost, SupervisorEnds]),
+        (Monitor, &[Answered, Dies, StopsItself, GoneBefore, NodeLost, WayLost, SupervisorEnds]),
     ]
 };
 
@@ -437,6 +442,10 @@ impl Attempt {
                 last_word(&self.peer, PeerMsg::Fail("the disk is full".to_owned()));
                 "the disk is full"
             }
+            End::StopsItself => {
+                last_word(&self.peer, PeerMsg::Stop(Some("it is done".to_owned())));
+                "it is done"
+            }
             End::NodeLost | End::WayLost => {
                 // A ref that has just arrived is watched once something has come back.
                 at_once("it answers", pid(&self.peer)).await?;
@@ -476,6 +485,12 @@ fn nested() -> Pool {
     Pool::named("nested").expect("each runner of the tests has it")
 }
 
+/// A peer that nobody placed.
+#[remote]
+async fn raise(journal: Entry) -> ActorRef<PeerMsg> {
+    Actor::spawn(None, Peer, journal).await.expect("it starts").0
+}
+
 /// A peer on a runner of this runner.
 #[remote]
 async fn place_nested(journal: Entry) -> Result<(ActorRef<PeerMsg>, u32), Error> {
@@ -509,6 +524,7 @@ impl Place {
             | Direction::RunnerToRunner
             | Direction::ParentToInProcess
             | Direction::InProcessToInProcess => (self.actors.place_child(Peer, journal).await?, None),
+            Direction::RunnerToRaised => (self.actors.call(raise(journal)).track_resources(true).await?, None),
             Direction::RunnerToParent | Direction::OutOfNested | Direction::InProcessToParent => {
                 (Actor::spawn(None, Peer, journal).await.expect("it starts").0, None)
             }
@@ -538,6 +554,7 @@ impl Place {
             }
             Direction::RunnerToParent
             | Direction::RunnerToRunner
+            | Direction::RunnerToRaised
             | Direction::InProcessToParent
             | Direction::InProcessToInProcess => self.senders.call(attempt(subject, travelling)).await,
             Direction::OutOfNested => {
@@ -607,6 +624,10 @@ async fn from_a_runner_to_the_parent_everything_is_as_documented() {
 
 async fn from_a_runner_to_another_everything_is_as_documented() {
     everything(Direction::RunnerToRunner).await;
+}
+
+async fn from_a_runner_to_what_a_task_raised_on_another_everything_is_as_documented() {
+    everything(Direction::RunnerToRaised).await;
 }
 
 async fn into_a_nested_pool_everything_is_as_documented() {
