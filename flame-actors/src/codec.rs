@@ -52,3 +52,22 @@ pub(crate) fn within_limit(bytes: Vec<u8>, what: impl FnOnce() -> String) -> Res
     }
     Ok(Bytes::from(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::{Deserialize, Deserializer};
+
+    #[test]
+    fn a_decoder_that_panics_is_an_error() {
+        #[derive(Debug)]
+        struct Bomb;
+        impl<'de> Deserialize<'de> for Bomb {
+            fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+                panic!("it is not defused")
+            }
+        }
+        let err = from_bytes::<Bomb>(&to_bytes(&()).unwrap()).unwrap_err();
+        assert!(err.to_string().contains("its decoder panicked: it is not defused"), "{err}");
+    }
+}

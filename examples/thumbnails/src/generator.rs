@@ -7,8 +7,8 @@ use std::env;
 use std::io::{ErrorKind, Seek};
 
 use anyhow::{Context, Result, anyhow, bail};
-use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use flame_actors::{ActorAddr, Message, Node, placeable, runner};
+use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef};
+use flame_actors::{ActorAddr, BoundedSender, Message, Node, placeable, runner};
 use serde::{Deserialize, Serialize};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,8 +17,7 @@ use tokio::process::ChildStdout;
 use crate::ffmpeg::{self, Decoded, Decoder, Input, Output};
 use crate::mp4::{Layout, Sniffer};
 use crate::png::{self, Cutter};
-use crate::video::VideoMsg;
-use crate::window::Window;
+use crate::video::{IN_FLIGHT, VideoMsg};
 
 /// How much of a file is looked at before it is taken for one with its index at the end.
 const HEAD: usize = 1024 * 1024;
@@ -40,8 +39,8 @@ pub(crate) struct Open {
 /// What a generator is told.
 #[derive(Message)]
 pub(crate) enum GeneratorMsg {
-    /// The next bytes of the file; answered when they are with ffmpeg, or in the spool.
-    Chunk(#[serde(with = "serde_bytes")] Vec<u8>, RpcReplyPort<()>),
+    /// The next bytes of the file.
+    Chunk(#[serde(with = "serde_bytes")] Vec<u8>),
     /// That was all of it.
     Close,
 }
@@ -94,11 +93,7 @@ impl Actor for ThumbnailGenerator {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            GeneratorMsg::Chunk(bytes, taken) => {
-                state.take(bytes).await.map_err(one_line)?;
-                // Nobody may wait for it any more; then we are stopped anyway.
-                let _ = taken.send(());
-            }
+            GeneratorMsg::Chunk(bytes) => state.take(bytes).await.map_err(one_line)?,
             GeneratorMsg::Close => {
                 let decoded = state.finish().await.map_err(one_line)?;
                 if !decoded.complaint.is_empty() {
@@ -190,17 +185,15 @@ impl State {
 
 /// Cuts images out of ffmpeg's output and sends them to the parent, no faster than that takes them.
 async fn send_images(mut from: ChildStdout, parent: ActorRef<VideoMsg>) -> Result<Output> {
-    let (mut cutter, mut window) = (Cutter::new(png::LIMIT), Window::default());
+    let (mut cutter, parent) = (Cutter::new(png::LIMIT), BoundedSender::new(parent, IN_FLIGHT));
     let (mut images, mut piece) = (0, vec![0; 64 * 1024]);
     loop {
         let length = from.read(&mut piece).await.context("ffmpeg: its standard output")?;
         if length == 0 {
-            window.close().await?;
             return Ok(Output { images, cut_off: cutter.is_inside_image() });
         }
         for image in cutter.push(&piece[..length]).context("ffmpeg: its standard output")? {
-            let port = window.port().await?;
-            parent.cast(VideoMsg::Image(image, port)).map_err(|err| anyhow!("a thumbnail was not sent: {err}"))?;
+            parent.send(VideoMsg::Image(image)).await.map_err(|err| anyhow!("a thumbnail was not sent: {err}"))?;
             images += 1;
         }
     }

@@ -13,7 +13,6 @@ mod job;
 mod mp4;
 mod png;
 mod video;
-mod window;
 
 use std::path::Path;
 use std::pin::pin;

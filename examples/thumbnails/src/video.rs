@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use flame_actors::Message;
-use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use flame_actors::{BoundedSender, Message};
 use indicatif::ProgressBar;
 use tokio::fs::{self, File};
 use tokio::io::AsyncReadExt;
@@ -15,10 +15,12 @@ use tokio::task::JoinSet;
 
 use crate::generator::{GeneratorMsg, Open, ThumbnailGenerator};
 use crate::job::{Job, Summary};
-use crate::window::Window;
 
 /// Bytes of the file in one message.
 const CHUNK: usize = 64 * 1024;
+
+/// Messages with a payload that are under way at once, in either direction.
+pub(crate) const IN_FLIGHT: usize = 8;
 
 /// How long a generator may take to end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -31,8 +33,8 @@ pub(crate) struct VideoActor;
 pub(crate) enum VideoMsg {
     /// The generator runs there.
     Started { node: String, pid: u32 },
-    /// The next thumbnail; answered when it is on the disk.
-    Image(#[serde(with = "serde_bytes")] Vec<u8>, RpcReplyPort<()>),
+    /// The next thumbnail.
+    Image(#[serde(with = "serde_bytes")] Vec<u8>),
     /// ffmpeg went on, but was not happy.
     Complaint(String),
     /// All thumbnails have been sent, so many.
@@ -128,11 +130,9 @@ impl State {
                 self.summary.node = node;
                 self.summary.pid = pid;
             }
-            VideoMsg::Image(png, taken) => {
+            VideoMsg::Image(png) => {
                 self.summary.thumbnails += 1;
                 write(&self.out.join(format!("thumb-{:04}.png", self.summary.thumbnails)), &png).await?;
-                // A generator that has gone meanwhile is reported by its exit.
-                let _ = taken.send(());
             }
             VideoMsg::Complaint(complaint) => self.summary.complaint = complaint,
             VideoMsg::Done(count) if count == self.summary.thumbnails => return Ok(true),
@@ -169,8 +169,7 @@ async fn send(job: &Job, myself: &ActorRef<VideoMsg>) -> Result<()> {
     }
     fs::create_dir_all(&job.out).await.with_context(|| format!("cannot create {}", job.out.display()))?;
 
-    let generator = open_generator(job, myself).await?;
-    let mut window = Window::default();
+    let generator = BoundedSender::new(open_generator(job, myself).await?, IN_FLIGHT);
     loop {
         let mut chunk = Vec::with_capacity(CHUNK);
         if file.read_buf(&mut chunk).await.context("cannot be read")? == 0 {
@@ -178,12 +177,11 @@ async fn send(job: &Job, myself: &ActorRef<VideoMsg>) -> Result<()> {
         }
         job.bar.inc(chunk.len() as u64);
         // A generator that is gone tells why by its exit, which is on its way.
-        let Ok(port) = window.port().await else { return Ok(()) };
-        if generator.cast(GeneratorMsg::Chunk(chunk, port)).is_err() {
+        if generator.send(GeneratorMsg::Chunk(chunk)).await.is_err() {
             return Ok(());
         }
     }
-    let _ = generator.cast(GeneratorMsg::Close);
+    let _ = generator.actor().cast(GeneratorMsg::Close);
     Ok(())
 }
 

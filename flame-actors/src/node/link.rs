@@ -436,3 +436,27 @@ async fn lease_loop(link: Arc<Link>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Encoded;
+    use ractor::RpcReplyPort;
+    use tokio::sync::oneshot;
+
+    #[test]
+    fn calls_that_are_never_answered_are_forgotten_when_their_callers_have_gone() {
+        let mut waiting = Waiting::default();
+        let mut call = || {
+            let (port, caller) = oneshot::channel::<()>();
+            let port: RpcReplyPort<()> = port.into();
+            let sink = Encoded::call(Vec::new(), port, |_| Ok(())).reply.expect("it has a port");
+            waiting.reply(sink);
+            (caller, waiting.replies.len())
+        };
+        let patient: Vec<_> = (0..1000).map(|_| call().0).collect();
+        let most = (0..100_000).map(|_| call().1).max();
+        assert!(most <= Some(4 * patient.len()), "{most:?}");
+        assert!(waiting.replies.values().filter(|sink| !sink.is_closed()).count() == patient.len());
+    }
+}

@@ -84,6 +84,12 @@ impl<M: Message> Actor for Proxy<M> {
         Ok(state)
     }
 
+    /// What another node sent to this as a member of a process group, over a session. All else leaves when it is sent.
+    async fn handle(&self, myself: ActorRef<M>, message: M, _: &mut ProxyState) -> Result<(), ActorProcessingErr> {
+        route::pass_on(&myself.get_id(), message);
+        Ok(())
+    }
+
     /// A stop is the real actor's to carry out, and the proxy has ended when that has.
     async fn post_stop(&self, _: ActorRef<M>, state: &mut ProxyState) -> Result<(), ActorProcessingErr> {
         if state.end.borrow().is_none() {

@@ -238,6 +238,15 @@ impl Route {
     }
 }
 
+/// Sends on what arrived in the mailbox of an actor that stands for another.
+pub(crate) fn pass_on<M: Message>(stand_in: &ActorId, message: M) {
+    // Without a route it has ended, and drops what is in its mailbox as any other.
+    let Some(route) = to(stand_in) else { return };
+    if let Err(err) = message.encode().and_then(|encoded| route.forward(encoded, None)) {
+        tracing::warn!(%err, message = std::any::type_name::<M>(), "a message was not sent on");
+    }
+}
+
 /// Forgets a node whose link is closed, and everything that was reached over it.
 pub(crate) fn link_closed(link: &Arc<Link>, cause: &Cause) {
     if let Some(neighbours) = NEIGHBOURS.get() {

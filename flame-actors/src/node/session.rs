@@ -3,6 +3,8 @@
 //! Nothing of ours travels on it. It runs inside our TLS, over ractor_cluster's external transport; the listener that
 //! its `NodeServer` insists on has an address that nobody can connect to, and a cookie that nobody can guess.
 
+mod names;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, OnceLock};
@@ -16,6 +18,7 @@ use ractor_cluster::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+use self::names::Unnamed;
 use super::join::Secret;
 use super::{runtime, tls};
 use crate::Error;
@@ -163,7 +166,7 @@ where
 {
     fn split(self: Box<Self>) -> (BoxRead, BoxWrite) {
         let (read, write) = tokio::io::split(self.stream);
-        (Box::new(read), Box::new(write))
+        (Box::new(Unnamed::new(read)), Box::new(write))
     }
 
     fn peer_label(&self) -> Option<String> {

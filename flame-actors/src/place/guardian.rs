@@ -118,6 +118,12 @@ impl<M: Message> Actor for Guardian<M> {
         Ok(Guarded { _gate: gate, child, ward, exit })
     }
 
+    /// What another node sent to this as a member of a process group, over a session. All else leaves when it is sent.
+    async fn handle(&self, myself: ActorRef<M>, message: M, _: &mut Guarded) -> Result<(), ActorProcessingErr> {
+        route::pass_on(&myself.get_id(), message);
+        Ok(())
+    }
+
     /// A stop is the child's to carry out, and the guardian has ended when that has.
     async fn post_stop(&self, _: ActorRef<M>, guarded: &mut Guarded) -> Result<(), ActorProcessingErr> {
         if guarded.exit.get().is_none() {

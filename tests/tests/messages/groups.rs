@@ -1,6 +1,6 @@
-//! Process groups across a parent and its runners.
+//! Process groups across a parent and its runners, and names, which stay where they are.
 
-use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, call, pg};
+use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, call, pg, registry};
 use flame_actors::{Message, placeable, remote};
 use flame_tests::{Runners, process, trials, until};
 use libtest_mimic::Trial;
@@ -10,6 +10,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_task_broadcasts_to_a_group_whose_members_live_in_the_parent,
         an_actor_on_a_runner_is_a_member_until_its_runner_is_killed,
         an_actor_on_a_runner_leaves_the_group_when_it_ends,
+        a_ref_that_joins_a_group_stands_for_its_actor_on_other_nodes_too,
+        names_and_groups_of_the_parent_survive_the_end_of_a_runner,
+        names_survive_the_end_of_a_namesake_on_either_side,
     ]
 }
 
@@ -50,8 +53,8 @@ impl Actor for Member {
     }
 }
 
-async fn member(group: &str) -> ActorRef<ClubMsg> {
-    Actor::spawn(None, Member, group.to_owned()).await.expect("it starts").0
+async fn member(name: Option<&str>, group: &str) -> ActorRef<ClubMsg> {
+    Actor::spawn(name.map(str::to_owned), Member, group.to_owned()).await.expect("it starts").0
 }
 
 fn members(group: &str) -> Vec<ActorRef<ClubMsg>> {
@@ -76,7 +79,7 @@ async fn broadcast(group: String, count: usize, numbers: u64) -> Result<Vec<u32>
 
 async fn a_task_broadcasts_to_a_group_whose_members_live_in_the_parent() {
     let group = "broadcast";
-    let (one, two) = (member(group).await, member(group).await);
+    let (one, two) = (member(None, group).await, member(None, group).await);
     let pool = Runners::Processes.start().await;
     let pids = pool.call(broadcast(group.to_owned(), 2, 100)).await.unwrap().unwrap();
     assert_eq!(pids, [std::process::id(); 2]);
@@ -89,7 +92,7 @@ async fn a_task_broadcasts_to_a_group_whose_members_live_in_the_parent() {
 
 async fn an_actor_on_a_runner_is_a_member_until_its_runner_is_killed() {
     let group = "killed";
-    let ours = member(group).await;
+    let ours = member(None, group).await;
     let pool = Runners::Processes.start().await;
     let child = pool.place_child(Member, group.to_owned()).await.unwrap();
     until("both are members", || members(group).len() == 2).await;
@@ -117,5 +120,96 @@ async fn an_actor_on_a_runner_leaves_the_group_when_it_ends() {
     until("one has left", || members(group).len() == 1).await;
     assert!(call!(sibling, ClubMsg::Pid).is_ok(), "the link lives");
     sibling.stop_and_wait(None, None).await.unwrap();
+    pool.shutdown().await;
+}
+
+#[remote]
+async fn raise(group: String) -> ActorRef<ClubMsg> {
+    member(None, &group).await
+}
+
+async fn a_ref_that_joins_a_group_stands_for_its_actor_on_other_nodes_too() {
+    let (pool, other) = (Runners::Processes.start().await, Runners::Processes.start().await);
+    // A guardian, and a proxy. Of the actors themselves the other runner knows nothing.
+    let placed = pool.place_child(Member, "private".to_owned()).await.unwrap();
+    let plain = pool.call(raise("private".to_owned())).await.unwrap();
+    for (group, actor) in [("guardians", placed), ("proxies", plain)] {
+        let there = call!(actor, ClubMsg::Pid).unwrap();
+        assert_ne!(there, std::process::id());
+        pg::join(group.to_owned(), vec![actor.get_cell()]);
+        assert_eq!(other.call(broadcast(group.to_owned(), 1, 100)).await.unwrap().unwrap(), [there]);
+        let noted = call!(actor, ClubMsg::Noted).unwrap();
+        assert!(noted.iter().copied().eq(0..100), "{noted:?}");
+        actor.stop_and_wait(None, None).await.unwrap();
+        until("it has left", || members(group).is_empty()).await;
+    }
+    pool.shutdown().await;
+    other.shutdown().await;
+}
+
+/// Actors of the same names and in the same group as the parent's.
+#[remote]
+async fn raise_namesake(name: String, group: String) -> (u32, usize) {
+    let (actor, _) = Actor::spawn(Some(name.clone()), Member, group.clone()).await.expect("the name is free here");
+    until("the group spans the nodes", || members(&group).len() >= 2).await;
+    let found = registry::where_is(name).expect("it is there");
+    assert_eq!(found.get_id(), actor.get_id());
+    (std::process::id(), members(&group).len())
+}
+
+async fn names_and_groups_of_the_parent_survive_the_end_of_a_runner() {
+    let (name, group) = ("the one and only", "namesakes");
+    let ours = member(Some(name), group).await;
+    let is_ours = || registry::where_is(name).is_some_and(|found| found.get_id() == ours.get_id());
+    for is_killed in [true, false] {
+        let pool = Runners::Processes.start().await;
+        let (there, count) = pool.call(raise_namesake(name.to_owned(), group.to_owned())).await.unwrap();
+        assert_eq!(count, 2);
+        until("its namesake is a member here", || members(group).len() == 2).await;
+        assert!(is_ours());
+        if is_killed {
+            process::kill(there);
+        } else {
+            pool.shutdown().await;
+        }
+        until("its namesake has left", || members(group).len() == 1).await;
+        assert!(is_ours(), "the name went with the runner");
+        assert_eq!(members(group)[0].get_id(), ours.get_id());
+        assert!(call!(ours, ClubMsg::Pid).is_ok());
+        pool.shutdown().await;
+    }
+    ours.stop_and_wait(None, None).await.unwrap();
+}
+
+/// Whether the actor of this name is the one here, which outlives its namesake on the other node.
+#[remote]
+async fn keeps_its_name(name: String, group: String) -> bool {
+    until("the namesake has left", || members(&group).len() == 1).await;
+    registry::where_is(name).is_some_and(|found| found.get_id() == members(&group)[0].get_id())
+}
+
+#[remote]
+async fn end_namesake(name: String) {
+    let actor = registry::where_is(name).expect("it is there");
+    actor.stop_and_wait(None, None).await.expect("it ends");
+}
+
+async fn names_survive_the_end_of_a_namesake_on_either_side() {
+    let pool = Runners::Processes.start().await;
+    for ends_here in [true, false] {
+        let (name, group) = (format!("a namesake that ends {ends_here}"), format!("either side {ends_here}"));
+        let ours = member(Some(&name), &group).await;
+        pool.call(raise_namesake(name.clone(), group.clone())).await.unwrap();
+        until("its namesake is a member here", || members(&group).len() == 2).await;
+        if ends_here {
+            ours.stop_and_wait(None, None).await.unwrap();
+            assert!(pool.call(keeps_its_name(name.clone(), group)).await.unwrap(), "it lost its name");
+            pool.call(end_namesake(name)).await.unwrap();
+        } else {
+            pool.call(end_namesake(name.clone())).await.unwrap();
+            assert!(keeps_its_name(name, group).await, "it lost its name");
+            ours.stop_and_wait(None, None).await.unwrap();
+        }
+    }
     pool.shutdown().await;
 }

@@ -17,7 +17,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         what_is_sent_to_a_starting_child_arrives_in_order_once_it_has_started,
         a_call_to_a_child_that_refuses_to_start_ends_at_once,
     ];
-    trials.extend(trials![a_ref_that_comes_back_to_its_runner_is_the_child_itself]);
+    trials.extend(trials![
+        a_ref_that_comes_back_to_its_runner_is_the_child_itself,
+        a_ref_that_comes_back_to_a_child_in_process_is_its_guardian,
+    ]);
     trials
 }
 
@@ -38,6 +41,19 @@ async fn a_ref_that_comes_back_to_its_runner_is_the_child_itself() {
     assert!(call!(child, PeerMsg::IsMe, named.clone()).unwrap());
     assert!(call!(child, PeerMsg::IsMe, child.clone()).unwrap());
     assert!(!call!(child, PeerMsg::IsMe, sibling.clone()).unwrap());
+    end(&child).await;
+    end(&sibling).await;
+    pool.shutdown().await;
+}
+
+async fn a_ref_that_comes_back_to_a_child_in_process_is_its_guardian() {
+    let pool = Runners::InProcess.start().await;
+    let child = pool.place_child(Peer, Journal::new().entry()).await.unwrap();
+    let sibling = pool.place_child(Peer, Journal::new().entry()).await.unwrap();
+    let named = call!(child, PeerMsg::Myself).unwrap();
+    assert_eq!(named, child);
+    assert!(!call!(child, PeerMsg::IsMe, named).unwrap());
+    assert!(!call!(sibling, PeerMsg::IsMe, child.clone()).unwrap());
     end(&child).await;
     end(&sibling).await;
     pool.shutdown().await;
@@ -148,9 +164,7 @@ async fn what_is_sent_to_a_starting_child_arrives_in_order_once_it_has_started(o
     }
     let cried = cried.await.unwrap();
     // In process nothing is encoded between the child and an actor that it sends to, so that one has the child's own ref.
-    if on == Runners::Processes {
-        assert_eq!(cried.child, child);
-    }
+    assert_eq!(cried.child == child, on == Runners::Processes);
     let early = eventually("the early call", cried.call).await.unwrap().expect("it was answered");
     assert!(early.into_iter().eq(0..EARLY));
     assert!(call!(child, EarlyMsg::Added).unwrap().into_iter().eq(0..2 * EARLY));

@@ -1,8 +1,9 @@
-//! Short-lived refs and calls leave nothing behind.
+//! A million short-lived refs and calls leave nothing behind.
 
 use std::time::Duration;
 
-use flame_actors::ractor::{Actor, ActorRef};
+use flame_actors::Pool;
+use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef};
 use flame_tests::{Journal, Runners, eventually, trials, until};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -11,48 +12,49 @@ use libtest_mimic::Trial;
 use crate::measure::{MIB, handles, memory};
 use crate::peer::{Peer, PeerMsg, end, pid};
 
+// Each kind in a trial of its own: one that fails says what is kept.
 pub(crate) fn trials() -> Vec<Trial> {
-    trials![short_lived_refs_and_abandoned_calls_leave_both_processes_where_they_were]
+    trials![
+        a_hundred_thousand_short_lived_refs_leave_both_processes_where_they_were,
+        many_calls_leave_both_processes_where_they_were,
+        as_many_abandoned_calls_leave_both_processes_where_they_were,
+    ]
 }
 
-/// Of eight refs and calls each: half of them abandoned.
-const ROUNDS: usize = 15_000;
-const BATCH: usize = 100;
-const ROOM: u64 = 32 * MIB;
+/// Half of them to actors that die before they arrive.
+const REFS: usize = 100_000;
+/// Half of them dropped by the actor.
+const CALLS: usize = 450_000;
+const ABANDONED: usize = 450_000;
+const _: () = assert!(REFS + CALLS + ABANDONED == 1_000_000);
 
-async fn round(child: &ActorRef<PeerMsg>, dead: &ActorRef<PeerMsg>, journal: &Journal) {
-    // Two refs, to actors that end: one is told so by its actor, one while the ref is on its way.
-    let (one, _) = Actor::spawn(None, Peer, journal.entry()).await.expect("it starts");
-    let (two, _) = Actor::spawn(None, Peer, journal.entry()).await.expect("it starts");
-    assert!(!child.call(|reply| PeerMsg::IsMe(one.clone(), reply), None).await.unwrap().unwrap());
-    two.kill();
-    let _ = child.call(|reply| PeerMsg::IsMe(two, reply), None).await.unwrap();
-    one.stop(None);
-    // Two calls that are answered and dropped by the actor.
-    assert!(child.call(PeerMsg::Pid, None).await.unwrap().is_success());
-    assert!(!child.call(PeerMsg::Ignore, None).await.unwrap().is_success());
-    // Four that are given up: at once, by a time-out, unanswered, and to a dead actor.
-    let _ = child.call(PeerMsg::Pid, None).now_or_never();
-    let _ = child.call(PeerMsg::Keep, None).now_or_never();
-    let _ = child.call(PeerMsg::Keep, Some(Duration::from_micros(10))).await;
-    let _ = dead.call(PeerMsg::Pid, None).await;
+const BATCH: usize = 500;
+const ROOM: u64 = 8 * MIB;
+
+struct There {
+    pool: Pool,
+    child: ActorRef<PeerMsg>,
+    dead: ActorRef<PeerMsg>,
 }
 
-async fn short_lived_refs_and_abandoned_calls_leave_both_processes_where_they_were() {
+/// Repeats what does so many things at a time, and measures both processes.
+async fn leaves_nothing(things: usize, at_a_time: usize, act: impl AsyncFn(&There)) {
     let pool = Runners::Processes.start().await;
     let child = pool.place_child(Peer, Journal::new().entry()).await.unwrap();
     let dead = pool.place_child(Peer, Journal::new().entry()).await.unwrap();
     end(&dead).await;
-    let pids = [std::process::id(), pid(&child).await];
-    let journal = Journal::new();
+    let there = There { pool, child, dead };
+    let pids = [std::process::id(), pid(&there.child).await];
     let handles_before = pids.map(handles);
+    let batches = things / (at_a_time * BATCH);
     let mut before = None;
-    for done in (0..ROUNDS).step_by(BATCH) {
-        if done == ROUNDS / 10 {
+    for batch in 0..batches {
+        if batch == batches / 10 {
             before = Some(pids.map(memory));
         }
-        let batch = join_all((0..BATCH).map(|_| round(&child, &dead, &journal)));
-        eventually("a batch of short-lived refs and calls", batch).await;
+        eventually("a batch", join_all((0..BATCH).map(|_| act(&there)))).await;
+        // Nobody waited for what was abandoned. All of it was there before this call.
+        eventually("a call after a batch", pid(&there.child)).await;
     }
     let before = before.expect("it was measured");
     for ((pid, bytes), handles_before) in pids.into_iter().zip(before).zip(handles_before) {
@@ -63,6 +65,51 @@ async fn short_lived_refs_and_abandoned_calls_leave_both_processes_where_they_we
         let now = memory(pid);
         assert!(now < bytes + ROOM, "process {pid} grew from {bytes} to {now} bytes");
     }
-    end(&child).await;
-    pool.shutdown().await;
+    end(&there.child).await;
+    there.pool.shutdown().await;
+}
+
+/// An actor that costs little.
+struct Brief;
+
+impl Actor for Brief {
+    type Msg = PeerMsg;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<PeerMsg>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+}
+
+async fn a_hundred_thousand_short_lived_refs_leave_both_processes_where_they_were() {
+    leaves_nothing(REFS, 2, async |there| {
+        let (one, _) = Actor::spawn(None, Brief, ()).await.expect("it starts");
+        let (two, _) = Actor::spawn(None, Brief, ()).await.expect("it starts");
+        assert!(!there.child.call(|reply| PeerMsg::IsMe(one.clone(), reply), None).await.unwrap().unwrap());
+        two.kill();
+        let _ = there.child.call(|reply| PeerMsg::IsMe(two, reply), None).await.unwrap();
+        one.stop(None);
+    })
+    .await;
+}
+
+async fn many_calls_leave_both_processes_where_they_were() {
+    leaves_nothing(CALLS, 2, async |there| {
+        assert!(there.child.call(PeerMsg::Pid, None).await.unwrap().is_success());
+        assert!(!there.child.call(PeerMsg::Ignore, None).await.unwrap().is_success());
+    })
+    .await;
+}
+
+async fn as_many_abandoned_calls_leave_both_processes_where_they_were() {
+    leaves_nothing(ABANDONED, 5, async |there| {
+        // Given up at once, answered or not; by a time-out; and to a dead actor.
+        let _ = there.child.call(PeerMsg::Pid, None).now_or_never();
+        let _ = there.child.call(PeerMsg::Pid, None).now_or_never();
+        let _ = there.child.call(PeerMsg::Keep, None).now_or_never();
+        let _ = there.dead.call(PeerMsg::Pid, None).await;
+        let _ = there.child.call(PeerMsg::Keep, Some(Duration::from_micros(10))).await;
+    })
+    .await;
 }

@@ -8,6 +8,7 @@ mod leaks;
 mod measure;
 mod order;
 mod peer;
+mod same;
 mod table;
 mod tracked;
 
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     Suite::new()
         .one_at_a_time()
         .trials(itself::trials())
+        .trials(same::trials())
         .trials(table::trials())
         .trials(bounded::trials())
         .trials(tracked::trials())

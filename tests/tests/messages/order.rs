@@ -1,10 +1,11 @@
 //! Per sender and receiver, messages arrive in the order in which they were sent.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, call};
-use flame_actors::{BoundedSender, Message, placeable, remote};
-use flame_tests::{Runners, trials};
+use flame_actors::{BoundedSender, Message, Pool, placeable, remote};
+use flame_tests::{Runners, node, trials};
 use libtest_mimic::Trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -100,8 +101,13 @@ async fn report(receiver: &ActorRef<SeqMsg>) -> (u64, Option<String>) {
     call!(receiver, SeqMsg::Report).expect("it answers")
 }
 
+/// With tasks that take their time on a loaded machine.
+async fn patient() -> Pool {
+    Runners::Processes.pool().timeout(Duration::from_secs(600)).start(&node()).await.unwrap()
+}
+
 async fn a_million_mixed_messages_of_many_senders_keep_their_order() {
-    let (one, two) = (Runners::Processes.start().await, Runners::Processes.start().await);
+    let (one, two) = (patient().await, patient().await);
     let child = one.place_child(Receiver, ()).await.unwrap();
     let (home, _) = Actor::spawn(None, Receiver, ()).await.unwrap();
     let (back, _) = Actor::spawn(None, Receiver, ()).await.unwrap();

@@ -17,8 +17,12 @@ pub(crate) fn trials() -> Vec<Trial> {
         from_the_parent_to_a_runner_everything_is_as_documented,
         from_a_runner_to_the_parent_everything_is_as_documented,
         from_a_runner_to_another_everything_is_as_documented,
+        from_a_runner_to_what_a_task_raised_on_another_everything_is_as_documented,
         into_a_nested_pool_everything_is_as_documented,
         out_of_a_nested_pool_everything_is_as_documented,
+        from_the_parent_to_a_child_in_process_everything_is_as_documented,
+        from_a_task_in_process_to_the_parent_everything_is_as_locally,
+        from_a_task_to_a_child_in_process_everything_is_as_documented,
     ]
 }
 
@@ -27,8 +31,33 @@ enum Direction {
     ParentToRunner,
     RunnerToParent,
     RunnerToRunner,
+    /// No guardian in between: the parent only relays.
+    RunnerToRaised,
     IntoNested,
     OutOfNested,
+    ParentToInProcess,
+    /// The ref is the actor itself, and nothing is encoded.
+    InProcessToParent,
+    InProcessToInProcess,
+}
+
+impl Direction {
+    fn runners(self) -> Runners {
+        match self {
+            Self::ParentToInProcess | Self::InProcessToParent | Self::InProcessToInProcess => Runners::InProcess,
+            _ => Runners::Processes,
+        }
+    }
+
+    /// Whether this end can be tried.
+    fn has(self, end: End) -> bool {
+        match end {
+            End::WayLost => self == Self::IntoNested,
+            // A runner in this process is lost with it.
+            End::NodeLost => self.runners() == Runners::Processes,
+            _ => true,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +84,8 @@ enum End {
     TimedOut,
     /// With a call pending.
     Dies,
+    /// With a reason of its own.
+    StopsItself,
     GoneBefore,
     /// Its end is on its way.
     JustGone,
@@ -90,9 +121,9 @@ const TABLE: &[(Operation, &[End])] = {
         (StopAndWait, &[Answered, Dies, GoneBefore, JustGone, NodeLost, WayLost]),
         (Drain, &[Answered, Dies, GoneBefore, JustGone, NodeLost, WayLost]),
         (GetStatus, &[Answered, GoneBefore, NodeLost, WayLost]),
-        (Link, &[Answered, Dies, GoneBefore, NodeLost, WayLost, SupervisorEnds]),
+        (Link, &[Answered, Dies, StopsItself, GoneBefore, NodeLost, WayLost, SupervisorEnds]),
         (Unlink, &[Answered, SupervisorEnds]),
-        (Monitor, &[Answered, Dies, GoneBefore, NodeLost, WayLost, SupervisorEnds]),
+        (Monitor, &[Answered, Dies, StopsItself, GoneBefore, NodeLost, WayLost, SupervisorEnds]),
     ]
 };
 
@@ -100,6 +131,7 @@ const TABLE: &[(Operation, &[End])] = {
 const AT_ONCE: Duration = Duration::from_secs(5);
 /// A time-out that is not to be reached.
 const LONG: Duration = Duration::from_secs(600);
+const TOO_MUCH: usize = MAX_MESSAGE_BYTES + 1;
 const SHORT: Duration = Duration::from_millis(50);
 
 type Checked = Result<(), String>;
@@ -196,13 +228,26 @@ impl Attempt {
     fn message(&self) -> PeerMsg {
         match self.cell.end {
             End::Undecodable => PeerMsg::Poison(Poison),
-            End::OverLimit => PeerMsg::Bytes(vec![0; MAX_MESSAGE_BYTES + 1]),
+            End::OverLimit => PeerMsg::Bytes(vec![0; TOO_MUCH]),
             _ => PeerMsg::Add(7),
+        }
+    }
+
+    /// What the actor has of a message that cannot cross to another node, when it did not have to.
+    fn uncrossed(&self) -> Option<u64> {
+        match self.cell {
+            Cell { direction: Direction::InProcessToParent, end: End::Undecodable, .. } => Some(u64::MAX),
+            Cell { direction: Direction::InProcessToParent, end: End::OverLimit, .. } => Some(TOO_MUCH as u64),
+            _ => None,
         }
     }
 
     async fn cast(&self) -> Checked {
         let sent = || self.peer.cast(self.message());
+        if let Some(added) = self.uncrossed() {
+            sent().map_err(|err| err.to_string())?;
+            return self.lives(&[added]).await;
+        }
         match self.cell.end {
             End::Answered => {
                 sent().map_err(|err| err.to_string())?;
@@ -241,6 +286,10 @@ impl Attempt {
         let message = self.message();
         let sent = at_once("the timer", self.peer.send_after(SHORT, || message)).await?;
         let sent = sent.map_err(|err| err.to_string())?;
+        if let Some(added) = self.uncrossed() {
+            sent.map_err(|err| err.to_string())?;
+            return self.lives(&[added]).await;
+        }
         match self.cell.end {
             End::Answered => {
                 sent.map_err(|err| err.to_string())?;
@@ -274,7 +323,7 @@ impl Attempt {
                 at_once("a call", peer.call(poison, timeout)).await?
             }
             End::OverLimit => {
-                let much = |reply| PeerMsg::BytesAndPid(vec![0; MAX_MESSAGE_BYTES + 1], reply);
+                let much = |reply| PeerMsg::BytesAndPid(vec![0; TOO_MUCH], reply);
                 at_once("a call", peer.call(much, timeout)).await?
             }
             End::Dies => self.while_called(timeout, || last_word(peer, PeerMsg::Fail("it fails".to_owned()))).await?,
@@ -291,6 +340,7 @@ impl Attempt {
         };
         let expected: &[&str] = match self.cell.end {
             End::Answered => &["Success"],
+            _ if self.uncrossed().is_some() => &["Success"],
             End::TimedOut => &["Timeout"],
             End::GoneBefore => &["SendErr"],
             End::JustGone => &["SenderError", "SendErr"],
@@ -392,6 +442,10 @@ impl Attempt {
                 last_word(&self.peer, PeerMsg::Fail("the disk is full".to_owned()));
                 "the disk is full"
             }
+            End::StopsItself => {
+                last_word(&self.peer, PeerMsg::Stop(Some("it is done".to_owned())));
+                "it is done"
+            }
             End::NodeLost | End::WayLost => {
                 // A ref that has just arrived is watched once something has come back.
                 at_once("it answers", pid(&self.peer)).await?;
@@ -431,6 +485,12 @@ fn nested() -> Pool {
     Pool::named("nested").expect("each runner of the tests has it")
 }
 
+/// A peer that nobody placed.
+#[remote]
+async fn raise(journal: Entry) -> ActorRef<PeerMsg> {
+    Actor::spawn(None, Peer, journal).await.expect("it starts").0
+}
+
 /// A peer on a runner of this runner.
 #[remote]
 async fn place_nested(journal: Entry) -> Result<(ActorRef<PeerMsg>, u32), Error> {
@@ -452,17 +512,20 @@ struct Place {
 }
 
 impl Place {
-    async fn new() -> Self {
-        Self { actors: Runners::Processes.start().await, senders: Runners::Processes.start().await }
+    async fn new(direction: Direction) -> Self {
+        let runners = direction.runners();
+        Self { actors: runners.start().await, senders: runners.start().await }
     }
 
     async fn peer(&self, direction: Direction, journal: &Journal) -> Result<(ActorRef<PeerMsg>, Option<u32>), Error> {
         let journal = journal.entry();
         Ok(match direction {
-            Direction::ParentToRunner | Direction::RunnerToRunner => {
-                (self.actors.place_child(Peer, journal).await?, None)
-            }
-            Direction::RunnerToParent | Direction::OutOfNested => {
+            Direction::ParentToRunner
+            | Direction::RunnerToRunner
+            | Direction::ParentToInProcess
+            | Direction::InProcessToInProcess => (self.actors.place_child(Peer, journal).await?, None),
+            Direction::RunnerToRaised => (self.actors.call(raise(journal)).track_resources(true).await?, None),
+            Direction::RunnerToParent | Direction::OutOfNested | Direction::InProcessToParent => {
                 (Actor::spawn(None, Peer, journal).await.expect("it starts").0, None)
             }
             Direction::IntoNested => {
@@ -486,10 +549,14 @@ impl Place {
         let subject = Subject { cell, journal: journal.entry(), victim };
         let travelling = peer.clone();
         let outcome = match cell.direction {
-            Direction::ParentToRunner | Direction::IntoNested => attempt_here(subject, travelling).await,
-            Direction::RunnerToParent | Direction::RunnerToRunner => {
-                self.senders.call(attempt(subject, travelling)).await
+            Direction::ParentToRunner | Direction::IntoNested | Direction::ParentToInProcess => {
+                attempt_here(subject, travelling).await
             }
+            Direction::RunnerToParent
+            | Direction::RunnerToRunner
+            | Direction::RunnerToRaised
+            | Direction::InProcessToParent
+            | Direction::InProcessToInProcess => self.senders.call(attempt(subject, travelling)).await,
             Direction::OutOfNested => {
                 self.senders.call(attempt_nested(subject, travelling)).await.and_then(|nested| nested)
             }
@@ -517,15 +584,15 @@ async fn attempt_here(subject: Subject, peer: ActorRef<PeerMsg>) -> Result<Check
 }
 
 async fn everything(direction: Direction) {
-    let steady = Place::new().await;
-    let lossy = Place::new().await;
+    let steady = Place::new(direction).await;
+    let lossy = Place::new(direction).await;
     let (sibling, _) = steady.peer(direction, &Journal::new()).await.unwrap();
     let home = pid(&sibling).await;
     let mut faults = Vec::new();
     let mut tried = 0;
     for (operation, ends) in TABLE {
         for end in *ends {
-            if *end == End::WayLost && direction != Direction::IntoNested {
+            if !direction.has(*end) {
                 continue;
             }
             let cell = Cell { direction, operation: *operation, end: *end };
@@ -559,10 +626,26 @@ async fn from_a_runner_to_another_everything_is_as_documented() {
     everything(Direction::RunnerToRunner).await;
 }
 
+async fn from_a_runner_to_what_a_task_raised_on_another_everything_is_as_documented() {
+    everything(Direction::RunnerToRaised).await;
+}
+
 async fn into_a_nested_pool_everything_is_as_documented() {
     everything(Direction::IntoNested).await;
 }
 
 async fn out_of_a_nested_pool_everything_is_as_documented() {
     everything(Direction::OutOfNested).await;
+}
+
+async fn from_the_parent_to_a_child_in_process_everything_is_as_documented() {
+    everything(Direction::ParentToInProcess).await;
+}
+
+async fn from_a_task_in_process_to_the_parent_everything_is_as_locally() {
+    everything(Direction::InProcessToParent).await;
+}
+
+async fn from_a_task_to_a_child_in_process_everything_is_as_documented() {
+    everything(Direction::InProcessToInProcess).await;
 }
