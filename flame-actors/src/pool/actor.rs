@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::FutureExt;
@@ -177,7 +177,8 @@ impl Pool {
                 config.shutdown_timeout,
                 pool.0.app.clone(),
             );
-            let booting = Runner::boot(id, Arc::clone(&config.backend), boot, hold.clone());
+            let joined = AtomicBool::new(false);
+            let booting = Runner::boot(id, Arc::clone(&config.backend), boot, hold.clone(), &joined);
             // A backend is not ours: its panic is a failure like others.
             let booting = AssertUnwindSafe(booting).catch_unwind();
             let failed = |reason: String| Error::Backend { backend: config.backend.name().to_owned(), reason };
@@ -185,7 +186,11 @@ impl Pool {
             let result = tokio::select! {
                 result = tokio::time::timeout(config.boot_timeout, booting) => match result {
                     Ok(result) => result.unwrap_or_else(|panic| Err(failed(format!("panicked: {}", panic_text(&*panic))))),
-                    Err(_) => Err(failed(format!("the runner did not come up within {:?}", config.boot_timeout))),
+                    Err(_) => {
+                        let joined = joined.load(Ordering::Relaxed);
+                        let what = if joined { "joined and never served" } else { "did not come up" };
+                        Err(failed(format!("the runner {what} within {:?}", config.boot_timeout)))
+                    }
                 },
                 _ = closing.wait_for(|closing| *closing) => Err(pool.closed_error()),
             };

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -26,11 +26,13 @@ impl Runner {
     /// Boots one runner and waits until it serves.
     ///
     /// Whatever goes wrong, and when this future is dropped, the instance is destroyed; `hold` is dropped after that.
+    /// `joined` is set when the runner has a link.
     pub(crate) async fn boot(
         id: u64,
         backend: Arc<dyn Backend>,
         boot: Boot,
         hold: mpsc::Sender<Infallible>,
+        joined: &AtomicBool,
     ) -> Result<Arc<Self>, Error> {
         let failed = |reason: String| Error::Backend { backend: backend.name().to_owned(), reason };
         let instance = backend.boot(&boot).await?;
@@ -71,6 +73,7 @@ impl Runner {
             }
         };
         unfinished.link = Some(Arc::clone(&link));
+        joined.store(true, Ordering::Relaxed);
         let mut ready = work.ready.subscribe();
         tokio::select! {
             () = async { drop(ready.wait_for(|ready| *ready).await) } => {}

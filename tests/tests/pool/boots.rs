@@ -74,7 +74,7 @@ async fn a_runner_that_exits_well_before_it_joins_is_an_error_too() {
     pool.shutdown().await;
 }
 
-async fn destroyed_in_time(spy: Spy) {
+async fn destroyed_in_time(spy: Spy, what: &str) {
     let pool = Runners::Processes.pool().boot_timeout(Duration::from_secs(2)).backend(spy.clone());
     let pool = pool.start(&node()).await.unwrap();
     let call = tokio::spawn(pool.call(task!([] {})).timeout(Duration::from_secs(4)));
@@ -82,16 +82,16 @@ async fn destroyed_in_time(spy: Spy) {
     let pid = spy.pids()[0];
     until("the process is gone", || !process::is_alive(pid)).await;
     let err = call.await.unwrap().unwrap_err();
-    assert!(matches!(&err, Error::Boot { reason, .. } if reason.contains("2s")), "{err}");
+    assert!(matches!(&err, Error::Boot { reason, .. } if reason.contains("2s") && reason.contains(what)), "{err}");
     pool.shutdown().await;
 }
 
 async fn a_runner_that_joins_and_never_serves_is_destroyed() {
-    destroyed_in_time(Spy::new(&[(BEHAVIOUR, "never-serve")])).await;
+    destroyed_in_time(Spy::new(&[(BEHAVIOUR, "never-serve")]), "joined and never served").await;
 }
 
 async fn a_runner_that_never_joins_is_destroyed() {
-    destroyed_in_time(Spy::new(&[(BEFORE_START, "600000")])).await;
+    destroyed_in_time(Spy::new(&[(BEFORE_START, "600000")]), "did not come up").await;
 }
 
 async fn a_cast_waits_for_a_boot_that_succeeds_later() {
