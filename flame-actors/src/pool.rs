@@ -59,6 +59,8 @@ struct Inner {
     /// Whether the actor has a request to grow in its mailbox.
     grow_told: AtomicBool,
     closed: AtomicBool,
+    /// Nothing of it is left.
+    ended: watch::Sender<bool>,
     /// Told to boots that are under way when the pool closes.
     closing: watch::Sender<bool>,
     /// Each boot holds a clone of the sender until nothing is left of it; `None` once the pool is closed.
@@ -246,10 +248,16 @@ impl Pool {
     /// Returns when they are gone. Whoever waits for a slot gets [`Error::PoolClosed`].
     pub async fn shutdown(&self) {
         if let Some(actor) = self.0.actor.get() {
-            // An error means that it has ended already.
-            let _ = actor.call(PoolMsg::Shutdown, None).await;
+            // An error means that it has ended, and the pool is ending for that.
+            let _ = actor.cast(PoolMsg::Shutdown);
+            self.ended().await;
             let _ = actor.wait(None).await;
         }
+    }
+
+    /// Returns when nothing is left of the pool.
+    async fn ended(&self) {
+        let _ = self.0.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -287,6 +295,7 @@ impl Pool {
             actor: std::sync::OnceLock::new(),
             grow_told: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            ended: watch::Sender::new(false),
             closing: watch::Sender::new(false),
             boots: Mutex::new(Some(mpsc::channel(1))),
             events: events::Telling::new(),
@@ -309,7 +318,9 @@ impl Pool {
         match spawned {
             Ok(_) => Ok(pool),
             Err(reason) => {
-                pool.0.closed.store(true, Ordering::Release);
+                if !pool.0.closed.swap(true, Ordering::AcqRel) {
+                    pool.0.ended.send_replace(true);
+                }
                 Err(Error::Config { option: format!("pool \"{}\": linked_to", pool.name()), reason })
             }
         }
