@@ -234,8 +234,13 @@ async fn perform_in(mut asked: Asked, work: Work, bounds: Bounds, span: Span) ->
         }
     };
     span.record("runner", &**pending.runner().node());
-    let mut tell =
-        Tell { pool: asked.pool(), runner: Arc::clone(pending.runner()), task: &work.task, start, end: None };
+    let mut tell = Tell {
+        pool: asked.pool(),
+        runner: Arc::clone(pending.runner()),
+        task: &work.task,
+        sent: Instant::now(),
+        end: None,
+    };
     let ran = match left {
         None => pending.result().await,
         Some(left) => {
@@ -264,14 +269,14 @@ struct Tell<'a> {
     pool: &'a Pool,
     runner: Arc<Runner>,
     task: &'a str,
-    start: Instant,
+    sent: Instant,
     end: Option<Option<Error>>,
 }
 
 impl Drop for Tell<'_> {
     fn drop(&mut self) {
         let error = self.end.take().unwrap_or_else(|| Some(Error::Cancelled("the task".to_owned())));
-        self.pool.ran(&self.runner, self.task, self.start.elapsed(), error);
+        self.pool.ran(&self.runner, self.task, self.sent.elapsed(), error);
     }
 }
 
