@@ -105,6 +105,11 @@ impl Runner {
         self.hosted.id()
     }
 
+    /// Whether it was sent away.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
     /// Tells when nothing of it is left.
     pub(crate) fn gone(&self) -> watch::Receiver<bool> {
         self.gone.subscribe()
@@ -219,7 +224,7 @@ impl Runner {
     /// Ends the instance at once, unless it is about to leave by itself; returns when it is gone.
     pub(crate) async fn clear_away(&self) {
         self.link.close(Cause::Stopped);
-        if self.leaving.load(Ordering::Acquire) {
+        if self.is_leaving() {
             let _ = self.gone().wait_for(|gone| *gone).await;
         } else {
             self.hosted.destroy().await;

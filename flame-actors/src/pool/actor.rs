@@ -381,7 +381,7 @@ async fn watch_over(pool: Pool, runner: Arc<Runner>) {
     runner.link().wait_closed().await;
     pool.retire(runner.id);
     let cause = runner.lost().await;
-    if cause != Cause::Stopped {
+    if cause != Cause::Stopped && !runner.is_leaving() {
         tracing::warn!(pool = pool.name(), runner = %runner.node(), %cause, "a runner was lost");
         pool.0.metrics.lost(&cause);
         pool.0.events.tell(|| Event::Lost { runner: runner.node().to_string(), cause });
