@@ -89,16 +89,19 @@ impl Pool {
     }
 
     /// The runner gets no more work, as its link is closed or about to be.
-    pub(super) fn retire(&self, id: u64) {
+    /// `false` when that was so already.
+    pub(super) fn retire(&self, id: u64) -> bool {
         let mut state = self.0.state.lock();
-        state.scale.retire(id);
+        let retired = state.scale.retire(id);
         self.changed(&state);
+        retired
     }
 
     /// Sends away a runner that keeps work which was told to end.
     pub(crate) fn dismiss(&self, runner: &Arc<Runner>) {
-        self.retire(runner.id);
-        self.send_away(runner, Leave::Stuck);
+        if self.retire(runner.id) {
+            self.send_away(runner, Leave::Stuck);
+        }
     }
 
     /// Ends a runner that takes no more work; what it runs has the grace of a shutdown.
