@@ -81,6 +81,8 @@ struct State {
 struct Up {
     runner: Arc<Runner>,
     since: SystemTime,
+    /// Nothing is sent: its end is that of this entry.
+    entered: watch::Sender<()>,
 }
 
 /// Boots that failed since the last one that did not.
@@ -211,20 +213,20 @@ impl Pool {
     /// `min`, `buffer` or those who wait ask for it, and `max` has room, which this one takes up until it is gone.
     ///
     /// # Errors
-    /// [`Error::NoRunner`] when the pool has none of this name.
+    /// [`Error::NoRunner`] when the pool has none of this name; [`Error::PoolClosed`].
     pub async fn drain(&self, node: &str) -> Result<(), Error> {
         let no_runner = || Error::NoRunner { pool: self.name().to_owned(), node: node.to_owned() };
-        let mut gone = {
+        let mut entered = {
             let state = self.0.state.lock();
-            let mut runners = state.runners.values().map(|up| &up.runner);
-            let runner = runners.find(|runner| &**runner.node() == node).ok_or_else(no_runner)?;
-            let (id, gone) = (runner.id, runner.gone());
+            let mut runners = state.runners.values();
+            let up = runners.find(|up| &**up.runner.node() == node).ok_or_else(no_runner)?;
+            let (id, entered) = (up.runner.id, up.entered.subscribe());
             drop(state);
             self.change(|state| if state.scale.drain(id) { vec![id] } else { Vec::new() })?;
-            gone
+            entered
         };
-        // An error says the same.
-        let _ = gone.wait_for(|gone| *gone).await;
+        // The error that the entry is gone.
+        let _ = entered.changed().await;
         Ok(())
     }
 

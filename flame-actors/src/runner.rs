@@ -111,7 +111,7 @@ impl Runner {
     }
 
     /// Tells when nothing of it is left.
-    pub(crate) fn gone(&self) -> watch::Receiver<bool> {
+    fn gone(&self) -> watch::Receiver<bool> {
         self.gone.subscribe()
     }
 

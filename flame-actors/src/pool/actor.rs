@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::FutureExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
@@ -230,7 +231,8 @@ impl Pool {
                 self.0.events.tell(up);
                 self.0.metrics.booted(Some(after));
                 state.failures = Failures::default();
-                state.runners.insert(id, Up { runner: Arc::clone(&runner), since: SystemTime::now() });
+                let (since, entered) = (SystemTime::now(), watch::Sender::new(()));
+                state.runners.insert(id, Up { runner: Arc::clone(&runner), since, entered });
                 state.scale.booted(id, Arc::clone(name), Instant::now());
                 self.grant(&mut state);
                 // The pool may have been made smaller in the meantime.
