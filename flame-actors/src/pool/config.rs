@@ -15,6 +15,9 @@ use crate::runner::Runner;
 use crate::task::Task;
 use crate::{Error, Node, node};
 
+/// More slots than these are none that anybody uses, and those of all runners can be added up.
+const MOST_SLOTS: usize = u32::MAX as usize;
+
 /// Settings of a [`Pool`], from [`Pool::builder`]. Names, meanings and defaults are those of Elixir's FLAME.
 #[derive(Clone, Debug)]
 #[must_use = "a pool is not there until start() is awaited"]
@@ -262,6 +265,9 @@ impl PoolBuilder {
         if self.limits.single_use {
             self.limits.max_concurrency = 1;
         }
+        let limits = &mut self.limits;
+        limits.max_concurrency = limits.max_concurrency.min(MOST_SLOTS);
+        limits.buffer = limits.buffer.min(MOST_SLOTS);
         Pool::start(self, node).await
     }
 
