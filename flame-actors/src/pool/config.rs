@@ -211,7 +211,8 @@ impl PoolBuilder {
 
     /// Called when a boot starts. No hook is set by default.
     ///
-    /// Hooks are called one after the other on the application's runtime, and slow nobody but each other.
+    /// Hooks are called one after the other on the application's runtime, where they may block; they slow nobody but
+    /// each other.
     /// [`Pool::events`] tells more.
     pub fn on_grow_start(mut self, hook: impl Fn(&PoolChange) + Send + Sync + 'static) -> Self {
         self.hooks.grow_start = Some(Arc::new(hook));
