@@ -15,6 +15,9 @@ use crate::error::{Error, Stage};
 use crate::node::runtime;
 use crate::runner::Runner;
 
+#[cfg(test)]
+mod again;
+
 /// Gives its slot to one who waits, or says why there will be none; dropped, that the pool is closed.
 pub(super) type Waiter = oneshot::Sender<Result<Slot, Error>>;
 
