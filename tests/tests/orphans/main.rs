@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         .role("busy", parents::busy)
         .role("unlinked", parents::unlinked)
         .role("supervising", parents::supervising)
+        .role("supervising_unlinked", parents::supervising_unlinked)
         .role("booting", parents::booting)
         .role("booting_spied", parents::booting_spied)
         .role("leaving", parents::leaving)

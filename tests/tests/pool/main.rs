@@ -1,9 +1,18 @@
-//! Pools: growth, reuse, order, shrinking, `min`, shutdown, boots that fail.
+//! Pools: growth, order, slots, idleness, live changes, hooks, events, losses, shutdown, boots that fail.
 
 mod boots;
+mod changes;
+mod events;
 mod growth;
+mod hooks;
+mod idle;
 mod options;
+mod pending;
+mod scripted;
 mod shutdown;
+mod single_use;
+mod slots;
+mod storm;
 mod work;
 
 use std::process::ExitCode;
@@ -12,8 +21,16 @@ use flame_tests::Suite;
 
 fn main() -> ExitCode {
     Suite::new()
+        .trials(storm::trials())
         .trials(growth::trials())
+        .trials(pending::trials())
         .trials(boots::trials())
+        .trials(slots::trials())
+        .trials(single_use::trials())
+        .trials(idle::trials())
+        .trials(changes::trials())
+        .trials(hooks::trials())
+        .trials(events::trials())
         .trials(options::trials())
         .trials(shutdown::trials())
         .run()
