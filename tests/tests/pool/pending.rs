@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use flame_actors::{Backend, Boot, BoxFuture, Error, Event, InProcess, Instance, InstanceState};
+use flame_actors::{Backend, Boot, BoxFuture, Error, Event, Events, InProcess, Instance, InstanceState};
 use flame_tests::{
     BEFORE_START, BEHAVIOUR, Broken, Journal, Runners, Spy, eventually, everywhere, node, trials, until,
 };
@@ -94,10 +94,10 @@ async fn a_pending_boot_that_fails_costs_those_who_wait_nothing() {
 
 async fn who_waits_is_told_of_all_failed_boots_and_the_last_reason() {
     let script = [Verdict::Fail("the first reason"), Verdict::Fail("the second reason")];
-    let pool = Runners::InProcess.pool().boot_timeout(Duration::from_secs(2)).backend(Scripted::new(script));
-    let pool = pool.start(&node()).await.unwrap();
+    let pool = Runners::InProcess.pool().backend(Scripted::new(script)).start(&node()).await.unwrap();
     let start = Instant::now();
-    let err = pool.call(whereabouts()).await.unwrap_err();
+    // Two pauses are 300 ms at the most.
+    let err = pool.call(whereabouts()).timeout(Duration::from_secs(2)).await.unwrap_err();
     assert!(start.elapsed() >= Duration::from_secs(2), "it may still have succeeded");
     let said = "boot failed 2 times, last: backend scripted: the second reason";
     assert_eq!(err.to_string(), format!("pool \"{}\": {said}", pool.name()));
@@ -129,16 +129,21 @@ async fn twenty_boots_that_fail_at_once_back_off_as_one() {
     assert_eq!(boots() % 20, 0);
 }
 
+/// Why the next boot fails that does.
+async fn boot_failed(events: &mut Events) -> Error {
+    loop {
+        if let Some(Event::BootFailed { error, .. }) = eventually("an event", events.next()).await {
+            return error;
+        }
+    }
+}
+
 async fn a_backend_that_panics_has_failed() {
     let backend = Scripted::new([Verdict::Panic("no more disks"), Verdict::Up]);
     let pool = Runners::InProcess.pool().backend(backend).start(&node()).await.unwrap();
     let mut events = pool.events();
     pool.call(whereabouts()).await.unwrap();
-    let failed = loop {
-        if let Some(Event::BootFailed { error, .. }) = eventually("an event", events.next()).await {
-            break error;
-        }
-    };
+    let failed = boot_failed(&mut events).await;
     let reason = "panicked: no more disks".to_owned();
     assert_eq!(failed, Error::Backend { backend: "scripted".to_owned(), reason });
     pool.shutdown().await;
@@ -193,8 +198,10 @@ async fn a_runner_that_comes_late_is_refused() {
     let spy = Spy::new(&[(BEFORE_START, "600000")]);
     let pool = Runners::Processes.pool().boot_timeout(Duration::from_millis(300)).backend(spy.clone());
     let pool = pool.start(&node()).await.unwrap();
-    let err = pool.call(whereabouts()).timeout(Duration::from_millis(600)).await.unwrap_err();
-    assert!(matches!(&err, Error::Boot { reason, .. } if reason.contains("300ms")), "{err}");
+    let mut events = pool.events();
+    pool.cast(whereabouts()).await.unwrap();
+    let failed = boot_failed(&mut events).await.to_string();
+    assert!(failed.contains("did not come up within 300ms"), "{failed}");
     let mut late = tokio::process::Command::new("/proc/self/exe");
     late.env(flame_actors::FLAME_PARENT, &spy.invitations()[0]).stdin(std::process::Stdio::null()).kill_on_drop(true);
     let output = eventually("its end", late.output()).await.unwrap();

@@ -149,6 +149,20 @@ fn a_runner_that_is_needed_by_the_time_it_agrees_stays() {
 }
 
 #[test]
+fn no_more_are_asked_than_may_go() {
+    let start = Instant::now();
+    let mut scale = scale(limits(3, 3, 1));
+    let ids = boot_all(&mut scale, start);
+    assert!(scale.resize(1, 3).is_empty());
+    let found = scale.long_idle(start + IDLE);
+    assert_eq!(found.iter().map(|found| found.id).collect::<Vec<_>>(), ids[..2]);
+    assert_eq!(scale.long_idle(start + IDLE * 2), [], "two are being asked, and one stays");
+    assert!(!scale.leave(found[0], false, start + IDLE));
+    assert!(scale.leave(found[1], true, start + IDLE));
+    assert_eq!(scale.long_idle(start + IDLE * 2).len(), 1, "two are left");
+}
+
+#[test]
 fn nobody_is_served_before_those_who_wait() {
     let mut scale = scale(limits(1, 1, 1));
     wait(&mut scale, 0..1);
