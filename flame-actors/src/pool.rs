@@ -60,6 +60,8 @@ struct Inner {
     /// Whether the actor has a request to grow in its mailbox.
     grow_told: AtomicBool,
     closed: AtomicBool,
+    /// Nothing of it is left.
+    ended: watch::Sender<bool>,
     /// Told to boots that are under way when the pool closes.
     closing: watch::Sender<bool>,
     /// Each boot holds a clone of the sender until nothing is left of it; `None` once the pool is closed.
@@ -80,6 +82,8 @@ struct State {
 struct Up {
     runner: Arc<Runner>,
     since: SystemTime,
+    /// Nothing is sent: its end is that of this entry.
+    entered: watch::Sender<()>,
 }
 
 /// Boots that failed since the last one that did not.
@@ -210,20 +214,20 @@ impl Pool {
     /// `min`, `buffer` or those who wait ask for it, and `max` has room, which this one takes up until it is gone.
     ///
     /// # Errors
-    /// [`Error::NoRunner`] when the pool has none of this name.
+    /// [`Error::NoRunner`] when the pool has none of this name; [`Error::PoolClosed`].
     pub async fn drain(&self, node: &str) -> Result<(), Error> {
         let no_runner = || Error::NoRunner { pool: self.name().to_owned(), node: node.to_owned() };
-        let mut gone = {
+        let mut entered = {
             let state = self.0.state.lock();
-            let mut runners = state.runners.values().map(|up| &up.runner);
-            let runner = runners.find(|runner| &**runner.node() == node).ok_or_else(no_runner)?;
-            let (id, gone) = (runner.id, runner.gone());
+            let mut runners = state.runners.values();
+            let up = runners.find(|up| &**up.runner.node() == node).ok_or_else(no_runner)?;
+            let (id, entered) = (up.runner.id, up.entered.subscribe());
             drop(state);
             self.change(|state| if state.scale.drain(id) { vec![id] } else { Vec::new() })?;
-            gone
+            entered
         };
-        // An error says the same.
-        let _ = gone.wait_for(|gone| *gone).await;
+        // The error that the entry is gone.
+        let _ = entered.changed().await;
         Ok(())
     }
 
@@ -247,8 +251,9 @@ impl Pool {
     /// Returns when they are gone. Whoever waits for a slot gets [`Error::PoolClosed`].
     pub async fn shutdown(&self) {
         if let Some(actor) = self.0.actor.get() {
-            // An error means that it has ended already.
-            let _ = actor.call(PoolMsg::Shutdown, None).await;
+            // An error means that it has ended, and the pool is ending for that.
+            let _ = actor.cast(PoolMsg::Shutdown);
+            self.ended().await;
             let _ = actor.wait(None).await;
         }
     }
@@ -259,6 +264,11 @@ impl Pool {
         self.0.closing.send_replace(true);
         let runners: Vec<_> = self.0.state.lock().runners.values().map(|up| Arc::clone(&up.runner)).collect();
         futures_util::future::join_all(runners.iter().map(|runner| runner.destroy())).await;
+    }
+
+    /// Returns when nothing is left of the pool.
+    async fn ended(&self) {
+        let _ = self.0.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -296,6 +306,7 @@ impl Pool {
             actor: std::sync::OnceLock::new(),
             grow_told: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            ended: watch::Sender::new(false),
             closing: watch::Sender::new(false),
             boots: Mutex::new(Some(mpsc::channel(1))),
             events: events::Telling::new(),
@@ -323,7 +334,9 @@ impl Pool {
                 Ok(pool)
             }
             Err(reason) => {
-                pool.0.closed.store(true, Ordering::Release);
+                if !pool.0.closed.swap(true, Ordering::AcqRel) {
+                    pool.0.ended.send_replace(true);
+                }
                 Err(Error::Config { option: format!("pool \"{}\": linked_to", pool.name()), reason })
             }
         }

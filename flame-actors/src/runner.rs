@@ -252,7 +252,7 @@ impl Runner {
     /// Ends the instance at once, unless it is about to leave by itself; returns when it is gone.
     pub(crate) async fn clear_away(&self) {
         self.link.close(Cause::Stopped);
-        if self.leaving.load(Ordering::Acquire) {
+        if self.is_sent_away() {
             let _ = self.gone().wait_for(|gone| *gone).await;
         } else {
             self.hosted.destroy().await;

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::FutureExt;
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
@@ -38,7 +39,7 @@ pub(super) enum PoolMsg {
     Lost(Arc<Runner>),
     /// Look for runners that have been idle for long enough, or are too old.
     Look,
-    Shutdown(RpcReplyPort<()>),
+    Shutdown,
 }
 
 impl ractor::Message for PoolMsg {}
@@ -110,9 +111,10 @@ impl Actor for PoolActor {
                 let after = pool.look();
                 running.next_look.set(&myself, after, || PoolMsg::Look);
             }
-            PoolMsg::Shutdown(done) => {
-                pool.close().await;
-                let _ = done.send(());
+            PoolMsg::Shutdown => {
+                let pool = pool.clone();
+                // Not in here: a supervisor that ends kills this actor in the middle of it.
+                let _ = runtime::spawn(async move { pool.close().await }).await;
                 myself.stop(None);
             }
         }
@@ -211,7 +213,8 @@ impl Pool {
         // `close` says so before it takes the lock, and then takes whatever was entered.
         if self.is_closed() {
             state.scale.boot_failed();
-            self.0.metrics.counts(state.scale.counts());
+            self.tell_hooks(name, state.scale.count(), Change::GrowEnd(Err(self.closed_error())));
+            self.changed(&state);
             return result.ok();
         }
         let mut surplus = Vec::new();
@@ -223,7 +226,8 @@ impl Pool {
                 self.0.events.tell(up);
                 self.0.metrics.booted(Some(after));
                 state.failures = Failures::default();
-                state.runners.insert(id, Up { runner: Arc::clone(&runner), since: SystemTime::now() });
+                let (since, entered) = (SystemTime::now(), watch::Sender::new(()));
+                state.runners.insert(id, Up { runner: Arc::clone(&runner), since, entered });
                 state.scale.booted(id, Arc::clone(name), Instant::now());
                 self.grant(&mut state);
                 // The pool may have been made smaller in the meantime.
@@ -330,7 +334,10 @@ impl Pool {
 
     /// Ends everything; returns when it has ended.
     async fn close(&self) {
-        self.0.closed.store(true, Ordering::Release);
+        if self.0.closed.swap(true, Ordering::AcqRel) {
+            // Somebody else sees to it.
+            return self.ended().await;
+        }
         self.0.closing.send_replace(true);
         // Children that nobody else supervises end with the pool, in good order; all other work has the grace.
         if let Some(cell) = self.cell() {
@@ -345,7 +352,7 @@ impl Pool {
             }
             // Dropping its sender tells each waiter that the pool is closed.
             state.scale.queue.drain().for_each(drop);
-            self.0.metrics.counts(state.scale.counts());
+            self.changed(&state);
             runners
         };
         let grace = self.shutdown_timeout();
@@ -362,6 +369,7 @@ impl Pool {
         }
         self.0.hooks.end(grace).await;
         self.0.events.end();
+        self.0.ended.send_replace(true);
     }
 }
 

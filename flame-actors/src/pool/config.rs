@@ -15,6 +15,9 @@ use crate::runner::Runner;
 use crate::task::Task;
 use crate::{Error, Node, node};
 
+/// More slots than these are none that anybody uses, and those of all runners can be added up.
+const MOST_SLOTS: usize = u32::MAX as usize;
+
 /// Settings of a [`Pool`], from [`Pool::builder`]. Names, meanings and defaults are those of Elixir's FLAME.
 #[derive(Clone, Debug)]
 #[must_use = "a pool is not there until start() is awaited"]
@@ -208,7 +211,8 @@ impl PoolBuilder {
 
     /// Called when a boot starts. No hook is set by default.
     ///
-    /// Hooks are called one after the other on the application's runtime, and slow nobody but each other.
+    /// Hooks are called one after the other on the application's runtime, where they may block; they slow nobody but
+    /// each other.
     /// [`Pool::events`] tells more.
     pub fn on_grow_start(mut self, hook: impl Fn(&PoolChange) + Send + Sync + 'static) -> Self {
         self.hooks.grow_start = Some(Arc::new(hook));
@@ -262,6 +266,9 @@ impl PoolBuilder {
         if self.limits.single_use {
             self.limits.max_concurrency = 1;
         }
+        let limits = &mut self.limits;
+        limits.max_concurrency = limits.max_concurrency.min(MOST_SLOTS);
+        limits.buffer = limits.buffer.min(MOST_SLOTS);
         Pool::start(self, node).await
     }
 

@@ -1,14 +1,13 @@
 //! What the application is told of growth and shrinking by its own functions.
 
 use std::fmt;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::error::{Error, panic_text};
 
@@ -67,7 +66,7 @@ impl fmt::Debug for Hooks {
     }
 }
 
-/// Calls the hooks in order, on the application's runtime: one that blocks harms no lease.
+/// Calls the hooks in order, on threads of the application's runtime that may block.
 #[derive(Default)]
 pub(super) struct Caller(Mutex<Option<Calling>>);
 
@@ -84,8 +83,11 @@ impl Caller {
         let (tx, mut changes) = mpsc::unbounded_channel::<(PoolChange, Change)>();
         let task = app.spawn(async move {
             while let Some((change, what)) = changes.recv().await {
-                if let Err(panic) = std::panic::catch_unwind(AssertUnwindSafe(|| hooks.call(&change, &what))) {
-                    tracing::error!(pool = change.pool, panic = panic_text(&*panic), "a hook of the pool panicked");
+                let (hooks, pool) = (hooks.clone(), change.pool.clone());
+                // Where it may block: a worker that is blocked may have been the one that looks after timers.
+                let called = tokio::task::spawn_blocking(move || hooks.call(&change, &what)).await;
+                if let Err(Ok(panic)) = called.map_err(JoinError::try_into_panic) {
+                    tracing::error!(pool, panic = panic_text(&*panic), "a hook of the pool panicked");
                 }
             }
         });

@@ -299,13 +299,18 @@ impl<W> Scale<W> {
     pub(crate) fn long_idle(&mut self, now: Instant) -> Vec<LongIdle> {
         let mut found = Vec::new();
         while let Some(&(since, id)) = self.idle.first() {
-            if now < self.idle_until(since, found.len()) {
+            if now < self.idle_until(since, self.being_asked()) {
                 break;
             }
             self.idle.remove(&(since, id));
             found.push(LongIdle { id, since });
         }
         found
+    }
+
+    /// Runners without work that were found by [`long_idle`](Self::long_idle) and have not been decided on.
+    fn being_asked(&self) -> usize {
+        self.without_work - self.idle.len()
     }
 
     /// When a runner that is idle since then may go, after so many others have.
@@ -359,7 +364,7 @@ impl<W> Scale<W> {
         // Whatever becomes idle after this is not idle for long enough before that.
         let from_now = self.limits.idle_shutdown_after.min(self.limits.min_idle_shutdown_after);
         let from_now = now + from_now.min(self.limits.max_runner_age).min(A_LONG_TIME);
-        let idle = self.idle.first().map(|(since, _)| self.idle_until(*since, 0));
+        let idle = self.idle.first().map(|(since, _)| self.idle_until(*since, self.being_asked()));
         let aged = self.ages.first().and_then(|(since, _)| since.checked_add(self.limits.max_runner_age));
         [idle, aged].into_iter().flatten().fold(from_now, Instant::min)
     }

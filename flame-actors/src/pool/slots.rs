@@ -16,6 +16,9 @@ use crate::node::runtime;
 use crate::runner::{Overdue, Runner};
 use crate::telemetry;
 
+#[cfg(test)]
+mod again;
+
 /// Gives its slot to one who waits, or says why there will be none; dropped, that the pool is closed.
 pub(super) type Waiter = oneshot::Sender<Result<Slot, Error>>;
 
@@ -106,10 +109,12 @@ impl Pool {
     }
 
     /// The runner gets no more work, as its link is closed or about to be.
-    pub(super) fn retire(&self, id: u64) {
+    /// `false` when that was so already.
+    pub(super) fn retire(&self, id: u64) -> bool {
         let mut state = self.0.state.lock();
-        state.scale.retire(id);
+        let retired = state.scale.retire(id);
         self.changed(&state);
+        retired
     }
 
     /// Work past its deadline is aborted; some that does not yield keeps its slot, and its runner has to go.
@@ -126,8 +131,9 @@ impl Pool {
 
     /// Sends away a runner that keeps work which was told to end.
     fn dismiss(&self, runner: &Arc<Runner>) {
-        self.retire(runner.id);
-        self.send_away(runner, Leave::Stuck);
+        if self.retire(runner.id) {
+            self.send_away(runner, Leave::Stuck);
+        }
     }
 
     /// Ends a runner that takes no more work; what it runs has the grace of a shutdown.

@@ -1,10 +1,13 @@
 //! From nothing to a runner that serves, and the instance that it lives in.
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 
@@ -12,7 +15,7 @@ use super::agent::Agent;
 use super::{Runner, Work};
 use crate::Node;
 use crate::backend::{Backend, Boot, Instance, InstanceState, Joining};
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, panic_text};
 use crate::node::lease::Side;
 use crate::node::link::Link;
 use crate::node::{route, runtime};
@@ -78,16 +81,24 @@ impl Hosted {
     }
 
     pub(super) async fn destroy(&self) {
-        if let Err(err) = self.backend.destroy(&self.instance).await {
+        if let Err(err) = self.asked(async { self.backend.destroy(&self.instance).await }).await {
             tracing::error!(%err, instance = self.instance.id(), "an instance may have been left behind");
         }
+    }
+
+    /// A backend is not ours: its panic is an error like others.
+    async fn asked<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|panic| {
+            let reason = format!("panicked: {}", panic_text(&*panic));
+            Err(Error::Backend { backend: self.backend.name().to_owned(), reason })
+        })
     }
 
     /// Waits until the backend says that the instance has ended; `None` when it cannot tell.
     pub(super) async fn ended(&self) -> Option<Cause> {
         let mut pause = Duration::from_millis(2);
         loop {
-            match self.backend.inspect(&self.instance).await {
+            match self.asked(async { self.backend.inspect(&self.instance).await }).await {
                 Ok(InstanceState::Ended(cause)) => return Some(cause),
                 Ok(InstanceState::Unknown) => return None,
                 Ok(InstanceState::Running) | Err(_) => {}

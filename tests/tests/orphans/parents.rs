@@ -2,7 +2,7 @@
 
 use std::future::pending;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef};
 use flame_actors::{Message, Pool, placeable, task};
@@ -22,6 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         unlinked_work_is_finished_after_the_parent_was_killed,
         unlinked_work_that_prints_is_finished_after_the_parent_was_killed,
         a_placed_child_ends_with_the_parent,
+        a_placed_child_that_is_not_linked_has_the_grace,
         a_runner_whose_parent_dies_while_it_starts_is_gone,
         a_runner_over_the_environment_whose_parent_dies_while_it_starts_is_gone,
         a_runner_of_a_runner_is_gone_after_the_first_parent_was_killed,
@@ -174,6 +175,26 @@ async fn a_placed_child_ends_with_the_parent() {
     role.signal(Signal::SIGKILL);
     journal.wait_for("dropped").await;
     all_gone(&[runner]).await;
+}
+
+pub(crate) async fn supervising_unlinked() {
+    let pool = Runners::Processes.pool().shutdown_timeout(GRACE).start(&node()).await.unwrap();
+    let _child = pool.place_child(Child, journal()).link(false).await.unwrap();
+    pool.cast(hang(journal())).await.unwrap();
+    pending().await
+}
+
+/// The linked work on the same runner ends at once.
+async fn a_placed_child_that_is_not_linked_has_the_grace() {
+    let journal = Journal::new();
+    let role = start("supervising_unlinked", &journal);
+    until("both run", || journal.lines().len() == 2).await;
+    let runner = journal.pid("pid").await;
+    let killed = Instant::now();
+    role.signal(Signal::SIGKILL);
+    journal.wait_for("dropped").await;
+    all_gone(&[runner]).await;
+    assert!(killed.elapsed() >= GRACE, "the child had {:?}", killed.elapsed());
 }
 
 async fn boot(pool: Pool) {

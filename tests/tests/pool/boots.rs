@@ -107,7 +107,7 @@ async fn what_a_runner_printed_that_joins_and_never_serves_is_told() {
     told_when_the_time_is_up(misbehaving("never-serve"), "joined and did not serve").await;
 }
 
-async fn destroyed_in_time(spy: Spy) {
+async fn destroyed_in_time(spy: Spy, what: &str) {
     let pool = Runners::Processes.pool().boot_timeout(Duration::from_secs(2)).backend(spy.clone());
     let pool = pool.start(&node()).await.unwrap();
     let call = tokio::spawn(pool.call(task!([] {})).timeout(Duration::from_secs(4)));
@@ -115,16 +115,16 @@ async fn destroyed_in_time(spy: Spy) {
     let pid = spy.pids()[0];
     until("the process is gone", || !process::is_alive(pid)).await;
     let err = call.await.unwrap().unwrap_err();
-    assert!(matches!(&err, Error::Boot { reason, .. } if reason.contains("2s")), "{err}");
+    assert!(matches!(&err, Error::Boot { reason, .. } if reason.contains("2s") && reason.contains(what)), "{err}");
     pool.shutdown().await;
 }
 
 async fn a_runner_that_joins_and_never_serves_is_destroyed() {
-    destroyed_in_time(Spy::new(&[(BEHAVIOUR, "never-serve")])).await;
+    destroyed_in_time(Spy::new(&[(BEHAVIOUR, "never-serve")]), "joined and did not serve").await;
 }
 
 async fn a_runner_that_never_joins_is_destroyed() {
-    destroyed_in_time(Spy::new(&[(BEFORE_START, "600000")])).await;
+    destroyed_in_time(Spy::new(&[(BEFORE_START, "600000")]), "did not join").await;
 }
 
 async fn a_cast_waits_for_a_boot_that_succeeds_later() {

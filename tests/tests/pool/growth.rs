@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use flame_actors::{Pool, task};
+use flame_actors::task;
 use flame_tests::{Journal, Runners, eventually, everywhere, node, process, trials, until, within};
 use libtest_mimic::Trial;
 
-use crate::work::{hold, let_go, whereabouts};
+use crate::work::{distinct, finish, holders, started, whereabouts};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = everywhere![
@@ -28,31 +28,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         min_is_repaired_after_a_loss,
     ]);
     trials
-}
-
-/// The distinct values of these lines.
-fn distinct(journal: &Journal, key: &str) -> HashSet<String> {
-    journal.lines().iter().filter_map(|line| line.strip_prefix(key)).map(str::to_owned).collect()
-}
-
-fn holders(pool: &Pool, journal: &Journal, count: usize) -> Vec<tokio::task::JoinHandle<()>> {
-    (0..count)
-        .map(|n| {
-            let call = pool.call(hold(journal.entry(), format!("call {n}")));
-            tokio::spawn(async move { drop(call.await.expect("it runs")) })
-        })
-        .collect()
-}
-
-async fn finish(journal: &Journal, holders: Vec<tokio::task::JoinHandle<()>>) {
-    let_go(&journal.entry());
-    for holder in holders {
-        eventually("the end of a call", holder).await.unwrap();
-    }
-}
-
-fn started(journal: &Journal) -> usize {
-    journal.lines().iter().filter(|line| line.starts_with("on=")).count()
 }
 
 async fn it_grows_on_demand_up_to_max(on: Runners) {

@@ -19,6 +19,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_closed_pool_takes_no_work,
         two_shutdowns_at_once_both_end,
         a_pool_ends_with_its_supervisor,
+        a_shutdown_that_the_end_of_the_supervisor_overtakes_leaves_nothing_behind,
+        a_shutdown_after_the_end_of_the_supervisor_waits_for_the_runners,
+        a_pool_under_a_dead_supervisor_is_refused_or_ends,
         the_longest_shutdown_timeout_works,
     ];
     trials.extend(trials![
@@ -178,6 +181,51 @@ async fn a_pool_ends_with_its_supervisor(on: Runners) {
     assert!(matches!(err, Error::PoolClosed { .. }), "{err}");
     if on == Runners::Processes {
         until("its process is gone", || !process::is_alive(pid)).await;
+    }
+}
+
+/// Killed in the middle of it, the pool's actor leaves the rest to others.
+async fn a_shutdown_that_the_end_of_the_supervisor_overtakes_leaves_nothing_behind(on: Runners) {
+    let (supervisor, _) = Actor::spawn(None, Supervisor, ()).await.unwrap();
+    let pool = on.pool().shutdown_timeout(Duration::from_millis(500)).linked_to(&supervisor);
+    let pool = pool.start(&node()).await.unwrap();
+    let (pid, _) = pool.call(whereabouts()).await.unwrap();
+    let journal = Journal::new();
+    pool.cast(take(Duration::from_secs(600), journal.entry())).await.unwrap();
+    journal.value("started").await;
+    let mut events = pool.events();
+    let mut shutdown = Box::pin(pool.shutdown());
+    assert!(futures_util::poll!(&mut shutdown).is_pending());
+    until("the shutdown is under way", || pool.status().closed).await;
+    supervisor.kill();
+    eventually("the shutdown", shutdown).await;
+    assert_eq!(pool.status().runners, []);
+    while eventually("the end of its events", events.next()).await.is_some() {}
+    assert!(on == Runners::InProcess || !process::is_alive(pid));
+}
+
+async fn a_shutdown_after_the_end_of_the_supervisor_waits_for_the_runners(on: Runners) {
+    let (supervisor, _) = Actor::spawn(None, Supervisor, ()).await.unwrap();
+    let pool = on.pool().linked_to(&supervisor).start(&node()).await.unwrap();
+    let journal = Journal::new();
+    let call = tokio::spawn(pool.call(take(Duration::from_millis(500), journal.entry())));
+    journal.value("started").await;
+    supervisor.stop_and_wait(None, None).await.unwrap();
+    eventually("the shutdown", pool.shutdown()).await;
+    assert!(journal.has("done"), "its work had the time that a shutdown gives");
+    assert_eq!(pool.status().runners, []);
+    call.await.unwrap().unwrap();
+}
+
+async fn a_pool_under_a_dead_supervisor_is_refused_or_ends(on: Runners) {
+    let (supervisor, _) = Actor::spawn(None, Supervisor, ()).await.unwrap();
+    supervisor.stop_and_wait(None, None).await.unwrap();
+    match eventually("the start", on.pool().min(1).linked_to(&supervisor).start(&node())).await {
+        Err(err) => assert!(err.to_string().contains("linked_to"), "{err}"),
+        Ok(pool) => {
+            until("the pool is closed", || pool.status().closed).await;
+            eventually("the shutdown", pool.shutdown()).await;
+        }
     }
 }
 

@@ -135,6 +135,43 @@ fn a_runner_that_got_work_while_it_was_asked_stays() {
 }
 
 #[test]
+fn a_runner_that_is_needed_by_the_time_it_agrees_stays() {
+    let start = Instant::now();
+    let mut scale = scale(limits(2, 2, 1));
+    boot_all(&mut scale, start);
+    assert!(scale.resize(0, 2).is_empty());
+    let found = scale.long_idle(start + IDLE);
+    assert_eq!(found.len(), 2);
+    assert!(scale.resize(1, 2).is_empty());
+    assert!(scale.leave(found[0], true, start + IDLE));
+    assert!(!scale.leave(found[1], true, start + IDLE));
+    assert_eq!(scale.serving(), 1);
+}
+
+#[test]
+fn no_more_are_asked_than_may_go() {
+    let start = Instant::now();
+    let mut scale = scale(limits(3, 3, 1));
+    let ids = boot_all(&mut scale, start);
+    assert!(scale.resize(1, 3).is_empty());
+    let found = scale.long_idle(start + IDLE);
+    assert_eq!(found.iter().map(|found| found.id).collect::<Vec<_>>(), ids[..2]);
+    assert_eq!(scale.long_idle(start + IDLE * 2), [], "two are being asked, and one stays");
+    assert!(!scale.leave(found[0], false, start + IDLE));
+    assert!(scale.leave(found[1], true, start + IDLE));
+    assert_eq!(scale.long_idle(start + IDLE * 2).len(), 1, "two are left");
+}
+
+#[test]
+fn nobody_is_served_before_those_who_wait() {
+    let mut scale = scale(limits(1, 1, 1));
+    wait(&mut scale, 0..1);
+    boot_all(&mut scale, Instant::now());
+    assert_eq!(scale.acquire(), None);
+    assert_eq!(scale.grant().map(|(waiter, _)| waiter), Some(0));
+}
+
+#[test]
 fn a_lost_runner_is_replaced_when_min_asks_for_it() {
     let now = Instant::now();
     let mut scale = scale(limits(2, 2, 1));
@@ -170,8 +207,10 @@ enum Step {
     Lose(usize),
     /// What is leaving is gone.
     Gone(usize),
-    /// Time passes and is looked at; `false`: the idle check refuses.
-    Wait(u64, bool),
+    /// Time passes and is looked at: those that have been idle for long enough are asked whether they may go.
+    Wait(u64),
+    /// One that was asked answers.
+    Answer(usize, bool),
     Drain(usize),
     Resize(usize, usize),
     Pause(bool),
@@ -186,7 +225,9 @@ fn step() -> impl Strategy<Value = Step> {
         4 => any::<bool>().prop_map(Step::BootEnds),
         1 => any::<usize>().prop_map(Step::Lose),
         3 => any::<usize>().prop_map(Step::Gone),
-        3 => (0..120_u64, any::<bool>()).prop_map(|(seconds, agreed)| Step::Wait(seconds, agreed)),
+        3 => (0..120_u64).prop_map(Step::Wait),
+        3 => (any::<usize>(), prop_oneof![1 => Just(false), 2 => Just(true)])
+            .prop_map(|(which, agreed)| Step::Answer(which, agreed)),
         1 => any::<usize>().prop_map(Step::Drain),
         1 => (0..4_usize, 1..4_usize).prop_map(|(min, more)| Step::Resize(min, min + more)),
         1 => prop_oneof![1 => Just(true), 3 => Just(false)].prop_map(Step::Pause),
@@ -201,6 +242,8 @@ struct Naive {
     stage: Stage,
     up: Instant,
     idle: Instant,
+    /// It is being asked whether it may go, for having been idle since then.
+    asked: Option<Instant>,
 }
 
 struct Model {
@@ -213,10 +256,11 @@ struct Model {
     /// Who has a slot, with its ticket and where.
     held: Vec<(Ticket, u32, u64)>,
     waiting: Vec<(Ticket, u32)>,
-    asked: u32,
+    asked: Vec<LongIdle>,
+    callers: u32,
     paused: bool,
-    /// Some of `min` have been let go, and nobody has had to wait since.
-    asleep: bool,
+    /// So many of `min` have been let go since somebody had to wait.
+    let_go: usize,
 }
 
 type Check = Result<(), TestCaseError>;
@@ -233,9 +277,10 @@ impl Model {
             booting: Vec::new(),
             held: Vec::new(),
             waiting: Vec::new(),
-            asked: 0,
+            asked: Vec::new(),
+            callers: 0,
             paused: false,
-            asleep: false,
+            let_go: 0,
         }
     }
 
@@ -245,6 +290,32 @@ impl Model {
 
     fn serving(&self) -> Vec<&Naive> {
         self.runners.iter().filter(|runner| runner.stage == Stage::Serving).collect()
+    }
+
+    fn min(&self) -> usize {
+        self.limits.min.saturating_sub(self.let_go)
+    }
+
+    fn free_slots(&self) -> usize {
+        self.serving().iter().map(|runner| self.limits.max_concurrency - runner.used).sum()
+    }
+
+    /// Whether a runner that is idle since then may go at this time, after so many others.
+    fn may_go(&self, idle: Instant, others: usize, now: Instant) -> bool {
+        let left = self.serving().len() - others - 1;
+        let kept = self.free_slots() >= (others + 1) * self.limits.max_concurrency + self.limits.buffer;
+        kept && now >= idle + if left >= self.min() { IDLE } else { MIN_IDLE }
+    }
+
+    /// Those that are to be asked at this time, the longest idle first.
+    fn to_be_asked(&self, now: Instant) -> Vec<u64> {
+        let idle = self.serving().into_iter().filter(|runner| runner.used == 0 && runner.asked.is_none());
+        let mut idle: Vec<_> = idle.map(|runner| (runner.idle, runner.id)).collect();
+        idle.sort();
+        // Those that are being asked may go first.
+        let asked = self.serving().iter().filter(|runner| runner.asked.is_some()).count();
+        let may_go = |(others, (idle, _)): &(usize, (Instant, u64))| self.may_go(*idle, asked + others, now);
+        idle.into_iter().enumerate().take_while(may_go).map(|(_, (_, id))| id).collect()
     }
 
     /// The runner that the next piece of work belongs on.
@@ -257,7 +328,9 @@ impl Model {
 
     fn take(&mut self, ticket: Ticket, who: u32, id: u64) -> Check {
         prop_assert_eq!(Some(id), self.best(), "not the runner of the lowest rank");
-        self.runner(id).unwrap().used += 1;
+        let runner = self.runner(id).unwrap();
+        runner.used += 1;
+        runner.asked = None;
         self.held.push((ticket, who, id));
         Ok(())
     }
@@ -269,7 +342,7 @@ impl Model {
                 prop_assert_eq!(self.best(), None, "somebody waits beside a free slot");
                 self.scale.queue.wait(ticket, who);
                 self.scale.wake();
-                self.asleep = false;
+                self.let_go = 0;
                 self.waiting.push((ticket, who));
                 self.waiting.sort();
                 Ok(())
@@ -311,35 +384,52 @@ impl Model {
         Ok(())
     }
 
-    fn look(&mut self, agreed: bool) -> Check {
-        for id in self.scale.drain_aged(self.now) {
-            prop_assert_eq!(self.runner(id).unwrap().used, 0);
-        }
-        let now = self.now;
+    fn look(&mut self) -> Check {
+        let (now, mut aged) = (self.now, Vec::new());
         for runner in self.runners.iter_mut().filter(|runner| runner.stage == Stage::Serving) {
             if now >= runner.up + AGE {
                 runner.stage = if runner.used == 0 { Stage::Leaving } else { Stage::Draining };
+                aged.extend((runner.used == 0).then_some(runner.id));
             }
         }
-        for found in self.scale.long_idle(self.now) {
-            let min = if self.asleep { 0 } else { self.limits.min };
-            let spare = self.serving().len() > min;
-            let leaves = self.scale.leave(found, agreed, self.now);
+        let mut drained = self.scale.drain_aged(now);
+        drained.sort_unstable();
+        aged.sort_unstable();
+        prop_assert_eq!(drained, aged);
+        let expected = self.to_be_asked(now);
+        let found = self.scale.long_idle(now);
+        prop_assert_eq!(found.iter().map(|found| found.id).collect::<Vec<_>>(), expected);
+        for found in &found {
             let runner = self.runner(found.id).unwrap();
-            prop_assert_eq!((runner.stage, runner.used), (Stage::Serving, 0), "only idle runners are asked");
-            let idle = now - runner.idle;
-            prop_assert!(idle >= IDLE);
-            if leaves {
-                runner.stage = Stage::Leaving;
-                prop_assert!(agreed);
-                prop_assert!(spare || idle >= MIN_IDLE, "the minimum stays for longer");
-                self.asleep |= !spare;
-                let slots = self.limits.max_concurrency;
-                let free: usize = self.serving().iter().map(|runner| slots - runner.used).sum();
-                prop_assert!(free >= self.limits.buffer, "the buffer stays");
-            } else if !agreed {
-                runner.idle = now;
-            }
+            runner.asked = Some(runner.idle);
+        }
+        self.asked.extend(found);
+        let next = self.scale.next_look(now);
+        prop_assert!(next > now);
+        let before = next - Duration::from_nanos(1);
+        prop_assert_eq!(self.to_be_asked(before), [0; 0], "it is looked too late");
+        prop_assert!(self.serving().iter().all(|runner| before < runner.up + AGE), "it is looked too late");
+        Ok(())
+    }
+
+    fn answer(&mut self, found: LongIdle, agreed: bool) -> Check {
+        let (id, now) = (found.id, self.now);
+        let leaves = self.scale.leave(found, agreed, now);
+        let known = self.runners.iter().find(|runner| runner.id == id && runner.stage == Stage::Serving);
+        let Some(idle) = known.and_then(|runner| runner.asked).filter(|idle| *idle == found.since) else {
+            prop_assert!(!leaves, "that was another time of idleness");
+            return Ok(());
+        };
+        prop_assert_eq!(leaves, agreed && self.may_go(idle, 0, now));
+        if leaves && self.serving().len() <= self.min() {
+            self.let_go += 1;
+        }
+        let runner = self.runner(id).unwrap();
+        runner.asked = None;
+        if leaves {
+            runner.stage = Stage::Leaving;
+        } else {
+            runner.idle = now;
         }
         Ok(())
     }
@@ -347,9 +437,9 @@ impl Model {
     fn step(&mut self, step: Step) -> Check {
         match step {
             Step::Ask => {
-                self.asked += 1;
+                self.callers += 1;
                 let ticket = self.scale.queue.ticket();
-                self.ask(ticket, self.asked)?;
+                self.ask(ticket, self.callers)?;
             }
             Step::GiveBack(which, worked) if !self.held.is_empty() => {
                 let (.., id) = self.held.swap_remove(which % self.held.len());
@@ -373,7 +463,8 @@ impl Model {
             Step::BootEnds(true) if !self.booting.is_empty() => {
                 let id = self.booting.remove(0);
                 self.scale.booted(id, node(id), self.now);
-                self.runners.push(Naive { id, used: 0, stage: Stage::Serving, up: self.now, idle: self.now });
+                let (up, idle) = (self.now, self.now);
+                self.runners.push(Naive { id, used: 0, stage: Stage::Serving, up, idle, asked: None });
                 self.grant()?;
                 self.surplus()?;
             }
@@ -394,9 +485,13 @@ impl Model {
                     self.runners.retain(|runner| runner.id != id);
                 }
             }
-            Step::Wait(seconds, agreed) => {
+            Step::Wait(seconds) => {
                 self.now += Duration::from_secs(seconds);
-                self.look(agreed)?;
+                self.look()?;
+            }
+            Step::Answer(which, agreed) if !self.asked.is_empty() => {
+                let found = self.asked.swap_remove(which % self.asked.len());
+                self.answer(found, agreed)?;
             }
             Step::Drain(which) if !self.runners.is_empty() => {
                 let id = self.runners[which % self.runners.len()].id;
@@ -405,7 +500,7 @@ impl Model {
             }
             Step::Resize(min, max) => {
                 (self.limits.min, self.limits.max) = (min, max);
-                self.asleep = false;
+                self.let_go = 0;
                 let leaving = self.scale.resize(min, max);
                 self.gone_surplus(leaving)?;
             }
@@ -447,7 +542,11 @@ impl Model {
 
     fn grow(&mut self) -> Check {
         let wanted = self.scale.boots_wanted();
-        prop_assert!(wanted == 0 || !self.paused);
+        let (serving, booting, slots) = (self.serving().len(), self.booting.len(), self.limits.max_concurrency);
+        let missing = (self.waiting.len() + self.limits.buffer).saturating_sub(self.free_slots() + booting * slots);
+        let needed = missing.div_ceil(slots).max(self.min().saturating_sub(serving + booting));
+        let room = self.limits.max.saturating_sub(self.runners.len() + booting);
+        prop_assert_eq!(wanted, if self.paused { 0 } else { needed.min(room) });
         for _ in 0..wanted {
             self.booting.push(self.scale.boot());
             prop_assert!(self.runners.len() + self.booting.len() <= self.limits.max, "more than max");
@@ -457,7 +556,7 @@ impl Model {
     }
 
     fn check(&self) -> Check {
-        let Limits { min, max, max_concurrency: slots, buffer, .. } = self.limits;
+        let Limits { max, max_concurrency: slots, buffer, .. } = self.limits;
         let serving = self.serving();
         prop_assert!(serving.len() + self.booting.len() <= max.max(self.booting.len()), "more than max");
         for runner in &self.runners {
@@ -467,11 +566,11 @@ impl Model {
             let state = self.scale.state(runner.id).map(|(_, used)| used);
             prop_assert_eq!(state, Some(held));
         }
-        let free: usize = serving.iter().map(|runner| slots - runner.used).sum();
+        let free = self.free_slots();
         prop_assert!(self.waiting.is_empty() || free == 0, "somebody waits beside a free slot");
         if !self.paused && self.runners.len() + self.booting.len() < max {
             prop_assert!(self.waiting.len() + buffer <= free + self.booting.len() * slots, "too few boots");
-            prop_assert!(self.asleep || serving.len() + self.booting.len() >= min, "min is not kept");
+            prop_assert!(serving.len() + self.booting.len() >= self.min(), "min is not kept");
         }
         let idle = serving.iter().filter(|runner| runner.used == 0).count();
         let expected = Counts {
@@ -483,6 +582,7 @@ impl Model {
             waiting: self.waiting.len(),
         };
         prop_assert_eq!(self.scale.counts(), expected);
+        prop_assert_eq!(self.scale.count(), self.runners.len() + self.booting.len());
         Ok(())
     }
 
