@@ -174,8 +174,7 @@ impl<R, T> State<R, T> {
 async fn call<R: Send + 'static>(request: Request<R>) -> Result<R, Error> {
     let Request { pool, task, timeout, linked, track } = request;
     let Encoded { key, args, decode } = task.encode()?;
-    let bounds =
-        Bounds { wait: Some(timeout.unwrap_or_else(|| pool.boot_timeout())), run: Some(pool.timeout()), both: timeout };
+    let bounds = Bounds { wait: Some(pool.longest_wait(timeout)), run: Some(pool.timeout()), both: timeout };
     let work = Work { task: key, args, linked, track };
     let (output, slot) = perform(pool.ask()?, work, bounds).await;
     let output = output?;
@@ -292,8 +291,9 @@ struct Sent {
 async fn send(asked: &mut Asked, work: &Work, bounds: Bounds, start: Instant) -> Result<Sent, Error> {
     // The clock is read no more often than needed: in process that is a good part of a call.
     let mut wait = bounds.wait;
+    let said = bounds.both.unwrap_or_else(|| asked.pool().boot_timeout());
     loop {
-        let slot = asked.slot(wait).await.map_err(|err| err.with_bound(bounds.wait))?;
+        let slot = asked.slot(wait).await.map_err(|err| err.with_bound(said))?;
         let at = Instant::now();
         let left = match bounds.both {
             Some(both) => Some(both.saturating_sub(at - start)),

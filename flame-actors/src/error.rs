@@ -149,10 +149,10 @@ pub enum Error {
 
 impl Error {
     /// Says the bound that the caller gave, not what was left of it.
-    pub(crate) fn with_bound(self, bound: Option<Duration>) -> Self {
-        match (self, bound) {
-            (Self::Timeout { stage, what, .. }, Some(after)) => Self::Timeout { stage, after, what },
-            (err, _) => err,
+    pub(crate) fn with_bound(self, after: Duration) -> Self {
+        match self {
+            Self::Timeout { stage, what, .. } => Self::Timeout { stage, after, what },
+            err => err,
         }
     }
 

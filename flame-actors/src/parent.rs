@@ -114,6 +114,10 @@ pub(crate) async fn booted() -> Result<Option<Booted>, Error> {
     let read = tokio::time::timeout(FAILSAFE, tokio::task::spawn_blocking(read_stdin))
         .await
         .map_err(|_| Error::Join(format!("no invitation came on standard input within {FAILSAFE:?}")))?;
+    // From here on the lifeline tells: work that is not linked to the parent has some time left without it.
+    if has_lifeline && let Err(err) = rustix::process::set_parent_process_death_signal(None) {
+        tracing::warn!(%err, "this runner will end at once with its parent");
+    }
     let mut booted = read.map_err(|err| Error::Join(err.to_string()))??;
     booted.lifeline = booted.lifeline.filter(|_| has_lifeline);
     Ok(Some(booted))

@@ -244,8 +244,9 @@ where
     let start = Instant::now();
     let mut asked = pool.ask()?;
     loop {
-        let wait = timeout.unwrap_or_else(|| pool.boot_timeout()).saturating_sub(start.elapsed());
-        let slot = asked.slot(Some(wait)).await.map_err(|err| err.with_bound(timeout))?;
+        let wait = pool.longest_wait(timeout).saturating_sub(start.elapsed());
+        let said = timeout.unwrap_or_else(|| pool.boot_timeout());
+        let slot = asked.slot(Some(wait)).await.map_err(|err| err.with_bound(said))?;
         let runner = Arc::clone(slot.runner());
         telemetry::got(&span, runner.node());
         let supervisor = supervisor.clone().or_else(|| pool.cell()).ok_or_else(|| pool.closed_error())?;

@@ -44,6 +44,9 @@ use crate::runner::Runner;
 use crate::task::Task;
 use crate::{Message, Node};
 
+/// What it takes at the most to find out why a boot has failed, and to tell.
+const TELLING: Duration = Duration::from_secs(1);
+
 /// An elastic set of runners that take calls, casts and placed children.
 ///
 /// It is cheap to clone, and does not end when the last clone is dropped, but by [`shutdown`](Self::shutdown), with
@@ -281,6 +284,12 @@ impl Pool {
 
     pub(crate) fn boot_timeout(&self) -> Duration {
         self.0.config.boot_timeout
+    }
+
+    /// How long a caller waits for a slot, with this time-out of its own. Without one it hears how the boot failed that
+    /// began when it came, and that takes a moment longer than the boot.
+    pub(crate) fn longest_wait(&self, timeout: Option<Duration>) -> Duration {
+        timeout.unwrap_or_else(|| self.boot_timeout().saturating_add(TELLING))
     }
 
     pub(crate) fn tracks_resources(&self) -> bool {

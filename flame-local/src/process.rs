@@ -167,6 +167,7 @@ impl ProcessBackend {
         if self.without_stdout {
             command.stdout(Stdio::null());
         }
+        end_with_its_parent(&mut command);
         command.stdin(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut command = Command::from(command);
         command.kill_on_drop(true);
@@ -255,6 +256,23 @@ impl Backend for ProcessBackend {
             let known: Vec<String> = state.into_iter().chain(words).collect();
             (!known.is_empty()).then(|| known.join("; "))
         })
+    }
+}
+
+/// Until a runner joins, and has a lifeline, the kernel ends it with this process: its `main` may never come to that.
+///
+/// The signal comes when the *thread* ends that started the process. Pools boot on a thread that has no end.
+fn end_with_its_parent(command: &mut std::process::Command) {
+    let parent = rustix::process::getpid();
+    let prepare = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // It may have ended between the fork and this.
+        if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(std::io::ErrorKind::NotFound.into()) }
+    };
+    // SAFETY: between fork and exec there are two system calls and neither memory nor locks of other threads.
+    #[expect(unsafe_code, reason = "the only way to ask for this signal, and it is two system calls")]
+    unsafe {
+        command.pre_exec(prepare);
     }
 }
 

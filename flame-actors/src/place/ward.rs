@@ -288,7 +288,7 @@ impl Keeping {
 async fn place_again(pool: &Pool, guardian: u64, child: Encoded) -> Result<(Unplaced, u64), Error> {
     let mut asked = pool.ask()?;
     loop {
-        let slot = asked.slot(Some(pool.boot_timeout())).await?;
+        let slot = asked.slot(Some(pool.longest_wait(None))).await?;
         let runner = Arc::clone(slot.runner());
         let mut unplaced = match runner.place(slot, guardian, child.clone()) {
             Ok(unplaced) => unplaced,

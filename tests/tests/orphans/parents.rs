@@ -203,7 +203,7 @@ async fn boot(pool: Pool) {
 }
 
 pub(crate) async fn booting() {
-    let backend = ProcessBackend::new().env(BEFORE_START, "1000");
+    let backend = ProcessBackend::new().env(BEFORE_START, "600000");
     boot(Runners::Processes.pool().backend(backend).start(&node()).await.unwrap()).await;
 }
 

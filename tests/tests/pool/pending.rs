@@ -201,7 +201,7 @@ async fn a_runner_that_comes_late_is_refused() {
     let mut events = pool.events();
     pool.cast(whereabouts()).await.unwrap();
     let failed = boot_failed(&mut events).await.to_string();
-    assert!(failed.contains("did not come up within 300ms"), "{failed}");
+    assert!(failed.contains("did not join within 300ms"), "{failed}");
     let mut late = tokio::process::Command::new("/proc/self/exe");
     late.env(flame_actors::FLAME_PARENT, &spy.invitations()[0]).stdin(std::process::Stdio::null()).kill_on_drop(true);
     let output = eventually("its end", late.output()).await.unwrap();
