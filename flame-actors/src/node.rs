@@ -172,6 +172,7 @@ impl Node {
         }
         runner.agent.ready();
         runner.agent.stopped().await;
+        runner.agent.reported().await;
         if runner.agent.lost_its_parent() && runner.has_lifeline {
             parent::end_process_group();
         }

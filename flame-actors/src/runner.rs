@@ -190,7 +190,11 @@ impl Runner {
     /// Ends everything that is under way here with the loss of the runner, whose cause is looked for first.
     pub(crate) async fn lost(&self) -> Cause {
         let cause = self.link.cause().unwrap_or(Cause::ConnectionClosed);
-        let cause = self.hosted.find_cause(cause).await;
+        let cause = match self.hosted.find_cause(cause).await {
+            // It was told to go, and went.
+            Cause::ConnectionClosed | Cause::Exited(0) if self.leaving.load(Ordering::Acquire) => Cause::Stopped,
+            cause => cause,
+        };
         let node = self.node.to_string();
         let (runs, placements) = {
             let mut under_way = self.work.under_way.lock();
@@ -223,14 +227,17 @@ impl Runner {
             let _ = tokio::time::timeout(grace.saturating_add(Duration::from_secs(1)), self.link.wait_closed()).await;
         }
         self.link.close(Cause::Stopped);
-        // The application on the runner may have things to do after `serve`.
-        let _ = tokio::time::timeout(grace, self.hosted.ended()).await;
+        if self.link.cause() != Some(Cause::LeaseExpired) {
+            // The application on the runner may have things to do after `serve`.
+            let _ = tokio::time::timeout(grace, self.hosted.ended()).await;
+        }
         self.hosted.destroy().await;
         self.gone.send_replace(true);
     }
 
     /// Ends the instance at once, whatever it has under way.
     pub(crate) async fn destroy(&self) {
+        self.link.close(Cause::Stopped);
         self.hosted.destroy().await;
     }
 

@@ -5,6 +5,7 @@
 //! An in-process runner has a link too, whose two ends hand frames to each other directly.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub(crate) struct Link {
     role: Mutex<Option<Arc<dyn Role>>>,
     waiting: Mutex<Waiting>,
     closed: watch::Sender<Option<Cause>>,
+    /// Nothing more will be written.
+    written: watch::Sender<bool>,
 }
 
 enum Outgoing {
@@ -102,6 +105,7 @@ impl Link {
             role: Mutex::new(Some(role)),
             waiting: Mutex::default(),
             closed: watch::Sender::new(None),
+            written: watch::Sender::new(false),
         })
     }
 
@@ -226,6 +230,35 @@ impl Link {
         let mut closed = self.closed.subscribe();
         let cause = closed.wait_for(Option::is_some).await.expect("the sender lives in self");
         cause.clone().expect("waited for it")
+    }
+
+    /// Waits until all that was queued before the close is written, as far as it will be; not for a link in memory.
+    pub(crate) async fn wait_written(&self) {
+        // The sender lives in self.
+        let _ = self.written.subscribe().wait_for(|written| *written).await;
+    }
+
+    /// Does some writing, unless the lease ends before: a side that takes nothing keeps nobody for longer than that.
+    async fn unless_expired<T>(&self, writing: impl Future<Output = std::io::Result<T>>) -> Result<(), Cause> {
+        tokio::select! {
+            // First, so that no timer is made for what does not wait.
+            biased;
+            written = writing => written.map(drop).map_err(|_| Cause::ConnectionClosed),
+            () = self.expired() => Err(Cause::LeaseExpired),
+        }
+    }
+
+    async fn expired(&self) {
+        loop {
+            let left = {
+                let (mut lease, now) = (self.lease.lock(), Moment::now());
+                if lease.standing(now) == Standing::Expired {
+                    return;
+                }
+                lease.left(now)
+            };
+            tokio::time::sleep(left + Duration::from_millis(1)).await;
+        }
     }
 
     /// Whether what is read may be taken, and what is queued may be written.
@@ -372,49 +405,56 @@ impl Link {
 }
 
 async fn write_loop<S: AsyncWrite>(link: Arc<Link>, mut write: WriteHalf<S>) {
-    let Outgoing::Wire(queue) = &link.out else { return };
-    let mut buf = BytesMut::with_capacity(BATCH_BYTES);
-    loop {
-        // Looked at before the queue, so that what was queued before the close is still written.
-        let closed = link.cause();
-        let standing = link.standing();
-        if closed == Some(Cause::LeaseExpired) || standing == Standing::Expired {
-            return link.close(Cause::LeaseExpired);
-        }
-        let batch = match standing {
-            Standing::Good => std::mem::take(&mut *queue.frames.lock()),
-            _ => Vec::new(),
-        };
-        queue.put_beats(&mut buf);
-        if batch.is_empty() && buf.is_empty() {
-            if closed.is_some() {
-                let _ = tokio::time::timeout(Duration::from_secs(1), write.shutdown()).await;
-                return;
+    if let Err(cause) = link.write_frames(&mut write).await {
+        link.close(cause);
+    }
+    link.written.send_replace(true);
+}
+
+impl Link {
+    /// Writes what is queued until the link is closed.
+    async fn write_frames<S: AsyncWrite>(self: &Arc<Self>, write: &mut WriteHalf<S>) -> Result<(), Cause> {
+        let Outgoing::Wire(queue) = &self.out else { return Ok(()) };
+        let mut buf = BytesMut::with_capacity(BATCH_BYTES);
+        loop {
+            // Looked at before the queue, so that what was queued before the close is still written.
+            let closed = self.cause();
+            let standing = self.standing();
+            if closed == Some(Cause::LeaseExpired) || standing == Standing::Expired {
+                return Err(Cause::LeaseExpired);
             }
-            tokio::select! {
-                () = queue.ready.notified() => {}
-                () = link.proven.notified(), if standing == Standing::Unproven => {}
+            let batch = match standing {
+                Standing::Good => std::mem::take(&mut *queue.frames.lock()),
+                _ => Vec::new(),
+            };
+            queue.put_beats(&mut buf);
+            if batch.is_empty() && buf.is_empty() {
+                if closed.is_some() {
+                    let _ = tokio::time::timeout(Duration::from_secs(1), write.shutdown()).await;
+                    return Ok(());
+                }
+                tokio::select! {
+                    () = queue.ready.notified() => {}
+                    () = self.proven.notified(), if standing == Standing::Unproven => {}
+                }
+                continue;
             }
-            continue;
-        }
-        for (head, body) in batch {
-            let mut writing = Writing::new(&head, &body);
-            let mut more = true;
-            while more {
-                more = writing.put(&mut buf);
-                if buf.len() >= BATCH_BYTES {
-                    if write.write_all_buf(&mut buf).await.is_err() {
-                        return link.close(Cause::ConnectionClosed);
+            for (head, body) in batch {
+                let mut writing = Writing::new(&head, &body);
+                let mut more = true;
+                while more {
+                    more = writing.put(&mut buf);
+                    if buf.len() >= BATCH_BYTES {
+                        self.unless_expired(write.write_all_buf(&mut buf)).await?;
+                        if self.standing() == Standing::Expired {
+                            return Err(Cause::LeaseExpired);
+                        }
+                        queue.put_beats(&mut buf);
                     }
-                    if link.standing() == Standing::Expired {
-                        return link.close(Cause::LeaseExpired);
-                    }
-                    queue.put_beats(&mut buf);
                 }
             }
-        }
-        if write.write_all_buf(&mut buf).await.is_err() || write.flush().await.is_err() {
-            return link.close(Cause::ConnectionClosed);
+            self.unless_expired(write.write_all_buf(&mut buf)).await?;
+            self.unless_expired(write.flush()).await?;
         }
     }
 }
