@@ -15,7 +15,7 @@ use tracing::{Instrument as _, Span};
 use crate::error::{Error, Stage};
 use crate::node::{route, runtime};
 use crate::pool::{Asked, Pool};
-use crate::runner::{Outgoing, Pending, Ran, Runner};
+use crate::runner::{Outgoing, Overdue, Pending, Ran, Runner};
 use crate::task::{Encoded, Task};
 
 /// What a call and a cast have in common.
@@ -226,50 +226,77 @@ async fn perform(asked: Asked, work: Work, bounds: Bounds) -> Ran {
 
 async fn perform_in(mut asked: Asked, work: Work, bounds: Bounds, span: Span) -> Ran {
     let start = Instant::now();
-    let (mut pending, left) = match send(&mut asked, &work, bounds, start).await {
+    let (pending, left) = match send(&mut asked, &work, bounds, start).await {
         Ok(sent) => sent,
         Err(err) => {
             asked.pool().not_run(&work.task, &err);
             return (Err(err), None);
         }
     };
-    span.record("runner", &**pending.runner().node());
-    let mut tell =
-        Tell { pool: asked.pool(), runner: Arc::clone(pending.runner()), task: &work.task, start, end: None };
+    let runner = Arc::clone(pending.runner());
+    span.record("runner", &**runner.node());
+    let deadline = left.and_then(|left| Instant::now().checked_add(left));
+    let pool = asked.pool();
+    let mut run = Run { pool, runner, task: &work.task, start, deadline, pending: Some(pending), end: None };
     let ran = match left {
-        None => pending.result().await,
+        None => run.result().await,
         Some(left) => {
             let ran_out = || Error::Timeout {
                 stage: Stage::Running,
                 after: bounds.both.unwrap_or(left),
                 what: work.task.clone(),
             };
-            match tokio::time::timeout(left, pending.result()).await {
+            match tokio::time::timeout(left, run.result()).await {
                 // The runner keeps the same time, and may be the first to say so.
                 Ok((Err(Error::Timeout { stage: Stage::Running, .. }), _)) => (Err(ran_out()), None),
                 Ok(ran) => ran,
                 Err(_) => {
-                    watch_over(asked.pool().clone(), &mut pending);
+                    if let Some(pending) = run.pending.take() {
+                        watch_over(pool.clone(), pending.abort(), Duration::ZERO);
+                    }
                     (Err(ran_out()), None)
                 }
             }
         }
     };
-    tell.end = Some(ran.0.as_ref().err().cloned());
+    run.end = Some(ran.0.as_ref().err().cloned());
     ran
 }
 
-/// Tells the pool of the end of a run, also when its caller goes before.
-struct Tell<'a> {
+/// A run that is under way. Dropped, it tells the pool of its end, also when its caller goes before.
+struct Run<'a> {
     pool: &'a Pool,
     runner: Arc<Runner>,
     task: &'a str,
     start: Instant,
+    deadline: Option<Instant>,
+    /// `None` once it has ended.
+    pending: Option<Pending>,
     end: Option<Option<Error>>,
 }
 
-impl Drop for Tell<'_> {
+impl Run<'_> {
+    async fn result(&mut self) -> Ran {
+        let pending = self.pending.as_mut().expect("its result is asked for once");
+        let ran = pending.result().await;
+        self.pending = None;
+        ran
+    }
+}
+
+impl Drop for Run<'_> {
     fn drop(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            let now = Instant::now();
+            match (pending.is_linked(), self.deadline) {
+                (true, _) => watch_over(self.pool.clone(), pending.give_up(), Duration::ZERO),
+                // It goes on, up to its deadline.
+                (false, Some(deadline)) => {
+                    watch_over(self.pool.clone(), pending.give_up(), deadline.saturating_duration_since(now));
+                }
+                (false, None) => {}
+            }
+        }
         let error = self.end.take().unwrap_or_else(|| Some(Error::Cancelled("the task".to_owned())));
         self.pool.ran(&self.runner, self.task, self.start.elapsed(), error);
     }
@@ -300,14 +327,14 @@ async fn send(
     }
 }
 
-/// A task past its deadline is aborted; one that does not yield keeps its slot, and its runner has to go.
-fn watch_over(pool: Pool, pending: &mut Pending) {
-    let overdue = pending.abort();
+/// A task that was told to end, or is about to be, ends at its next await; one that does not yield keeps its slot, and
+/// its runner has to go.
+fn watch_over(pool: Pool, mut overdue: Overdue, until_deadline: Duration) {
     runtime::spawn(async move {
-        tokio::time::sleep(pool.shutdown_timeout()).await;
-        if overdue.persists() {
-            tracing::warn!(pool = pool.name(), runner = %overdue.runner.node(), "a task does not stop: its runner goes");
-            pool.dismiss(&overdue.runner);
+        if overdue.persists(until_deadline.saturating_add(pool.shutdown_timeout())).await {
+            let runner = overdue.runner();
+            tracing::warn!(pool = pool.name(), runner = %runner.node(), "a task does not stop: its runner goes");
+            pool.dismiss(runner);
         }
     });
 }

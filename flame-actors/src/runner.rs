@@ -315,38 +315,52 @@ impl Pending {
         &self.runner
     }
 
+    pub(crate) fn is_linked(&self) -> bool {
+        self.linked
+    }
+
     pub(crate) async fn result(&mut self) -> Ran {
         let result = (&mut self.result).await;
         self.ended = true;
         result.unwrap_or_else(|_| (Err(Error::Cancelled("the task".to_owned())), None))
     }
 
-    /// Has the task aborted. Returns what tells whether it really ended.
-    pub(crate) fn abort(&mut self) -> Overdue {
-        self.ended = true;
-        let _ = self.runner.link.send(Frame::Cancel { id: self.id }, Bytes::new());
-        Overdue { runner: Arc::clone(&self.runner), id: self.id }
+    /// Has the task aborted, whether or not it is linked.
+    pub(crate) fn abort(mut self) -> Overdue {
+        self.linked = true;
+        self.give_up()
     }
-}
 
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if self.linked && !self.ended {
+    /// Nobody waits for the result any more, which ends a linked task.
+    pub(crate) fn give_up(mut self) -> Overdue {
+        self.cancel();
+        Overdue(self)
+    }
+
+    fn cancel(&mut self) {
+        if self.linked && !std::mem::replace(&mut self.ended, true) {
             let _ = self.runner.link.send(Frame::Cancel { id: self.id }, Bytes::new());
         }
     }
 }
 
-/// A task that was told to end.
-pub(crate) struct Overdue {
-    pub(crate) runner: Arc<Runner>,
-    id: u64,
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.cancel();
+    }
 }
 
+/// A task whose result nobody waits for.
+pub(crate) struct Overdue(Pending);
+
 impl Overdue {
-    /// Whether it still keeps its slot.
-    pub(crate) fn persists(&self) -> bool {
-        self.runner.work.under_way.lock().runs.contains_key(&self.id)
+    /// Whether it keeps its slot for longer than this.
+    pub(crate) async fn persists(&mut self, grace: Duration) -> bool {
+        tokio::time::timeout(grace, &mut self.0.result).await.is_err()
+    }
+
+    pub(crate) fn runner(&self) -> &Arc<Runner> {
+        &self.0.runner
     }
 }
 
