@@ -71,7 +71,12 @@ struct PlacedChild {
 
 impl Agent {
     pub(crate) fn start(node: Arc<str>, app: Handle, shutdown_timeout: Duration) -> Arc<Self> {
-        let _runtime = runtime::handle().enter();
+        Self::start_on(runtime::handle(), node, app, shutdown_timeout)
+    }
+
+    /// The same with its own actors on another runtime than ours.
+    pub(super) fn start_on(runtime: &Handle, node: Arc<str>, app: Handle, shutdown_timeout: Duration) -> Arc<Self> {
+        let _runtime = runtime.enter();
         let unnamed = "it has no name that could be taken";
         let agent = Arc::new_cyclic(|agent: &Weak<Self>| {
             let (supervisor, _) =
