@@ -339,6 +339,9 @@ impl NodeBuilder {
     }
 
     /// How long one side believes in the other without hearing from it: 15 s by default, 1 s at the least.
+    ///
+    /// A node that wakes up after its lease takes and answers nothing more; code of the application may run on it for a
+    /// moment before that is noticed.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;

@@ -2,12 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use flame_tests::process::{Signal, is_alive, kill};
+use flame_tests::process::{Signal, descendants, is_alive, kill, signal};
 use flame_tests::{BEHAVIOUR, JOINED, Journal, Proxy, Role, Way, trials, until, within};
 use libtest_mimic::Trial;
 
 use crate::parent::{Boots, go_on, long_lease, patience, start};
 use crate::{LEASE, SLACK};
+
+/// What a runner has to reach its parent.
+const FAILSAFE: Duration = Duration::from_secs(20);
 
 pub(crate) fn trials() -> Vec<Trial> {
     trials![
@@ -19,6 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_connection_that_is_reset_is_a_lost_runner,
         a_call_keeps_its_time_out_on_a_runner_that_is_cut_off,
         a_runner_that_is_cut_off_before_it_serves_gives_up,
+        a_runner_that_never_reaches_its_parent_gives_up,
         the_runners_of_a_former_life_do_not_disturb_the_new_one,
     ]
 }
@@ -133,17 +137,27 @@ async fn a_runner_that_is_cut_off_before_it_serves_gives_up() {
     within(LEASE + SLACK, "the runner leaves by itself", || !is_alive(runner)).await;
 }
 
+/// Somebody takes its connection and says nothing.
+async fn a_runner_that_never_reaches_its_parent_gives_up() {
+    let (proxy, journal) = (Proxy::start().await, Journal::new());
+    proxy.hold(Way::Both);
+    let role = start("booting", &journal, Boots::Undestroyed, &proxy.environment());
+    until("a runner boots", || !descendants(role.pid()).is_empty()).await;
+    let runner = descendants(role.pid())[0];
+    within(FAILSAFE + SLACK, "the runner leaves by itself", || !is_alive(runner)).await;
+}
+
 /// One was frozen while its parent was killed and started anew, under the same name and at the same address.
 async fn the_runners_of_a_former_life_do_not_disturb_the_new_one() {
     let (proxy, journals) = (Proxy::start().await, [Journal::new(), Journal::new()]);
     let mut former = start("parent", &journals[0], Boots::Undestroyed, &proxy.environment());
     let old = journals[0].pid("pid").await;
-    flame_tests::process::signal(old, Signal::SIGSTOP);
+    signal(old, Signal::SIGSTOP);
     kill(former.pid());
     former.ended().await;
     let mut role = start("parent", &journals[1], Boots::Undestroyed, &proxy.environment());
     let new = journals[1].pid("pid").await;
-    flame_tests::process::signal(old, Signal::SIGCONT);
+    signal(old, Signal::SIGCONT);
     let woken = Instant::now();
     until("the old runner is gone", || !is_alive(old)).await;
     assert!(woken.elapsed() < LEASE + SLACK, "it took {:?}", woken.elapsed());

@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         .role("stubborn", parents::stubborn)
         .role("booting", parents::booting)
         .role("lingering", parents::lingering)
+        .role("looping", parents::looping)
         .trials(parents::trials())
         .trials(runners::trials())
         .run()

@@ -26,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         two_signals_at_once_while_runners_boot_leave_none,
         two_signals_at_once_while_machines_boot_leave_none,
         a_second_signal_ends_a_parent_that_does_not_leave_main,
+        a_parent_that_waits_again_and_again_misses_no_signal,
     ]
 }
 
@@ -237,4 +238,28 @@ async fn a_second_signal_ends_a_parent_that_does_not_leave_main() {
     assert_eq!(role.next().await, "down");
     role.signal(Signal::SIGTERM);
     assert_eq!(role.ended().await, Some(128 + 15));
+}
+
+/// Waits in a loop, as those do who have more to wait for.
+pub(crate) async fn looping() {
+    let (node, pool) = (node(), Runners::Processes.pool().shutdown_timeout(Duration::from_secs(600)));
+    let pool = pool.start(&node).await.unwrap();
+    let work = tokio::spawn(pool.call(take(Duration::from_secs(2), journal())));
+    loop {
+        tokio::select! {
+            ended = node.shutdown_on_signal() => break ended.unwrap(),
+            () = tokio::time::sleep(Duration::from_millis(1)) => {}
+        }
+    }
+    told(format_args!("{:?}", work.await.unwrap()));
+}
+
+async fn a_parent_that_waits_again_and_again_misses_no_signal() {
+    let journal = Journal::new();
+    let mut role = start("looping", &journal, &[]);
+    let runner = journal.pid("pid").await;
+    role.signal(Signal::SIGTERM);
+    assert_eq!(role.next().await, format!("Ok({runner})"));
+    assert_eq!(role.ended().await, Some(0));
+    assert!(!is_alive(runner));
 }
