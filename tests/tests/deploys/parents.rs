@@ -208,15 +208,15 @@ async fn a_signal_while_machines_boot_leaves_none() {
     assert_eq!(leaves_none(&[(MACHINES, "")], &[Signal::SIGTERM]).await, Some(0));
 }
 
-/// Either of them may be the first.
+/// Either of them may be the first, and the shutdown over before the second.
 async fn two_signals_at_once_while_runners_boot_leave_none() {
     let code = leaves_none(&[], &[Signal::SIGTERM, Signal::SIGINT]).await;
-    assert!(matches!(code, Some(130 | 143)), "{code:?}");
+    assert!(matches!(code, Some(0 | 130 | 143)), "{code:?}");
 }
 
 async fn two_signals_at_once_while_machines_boot_leave_none() {
     let code = leaves_none(&[(MACHINES, "")], &[Signal::SIGTERM, Signal::SIGINT]).await;
-    assert!(matches!(code, Some(130 | 143)), "{code:?}");
+    assert!(matches!(code, Some(0 | 130 | 143)), "{code:?}");
 }
 
 /// Its pools have ended, and it goes on.
