@@ -177,7 +177,8 @@ mod tests {
 
         /// Waits until it has stopped; gives the seconds that it took, and what its parent heard.
         async fn stopped(self) -> (u64, Vec<(u64, &'static str)>) {
-            self.agent.stopped().await;
+            // On this clock an hour is over at once.
+            tokio::time::timeout(Duration::from_secs(3600), self.agent.stopped()).await.expect("it stops");
             let heard = self.parent.heard.lock().clone();
             (self.parent.start.elapsed().as_secs(), heard)
         }
