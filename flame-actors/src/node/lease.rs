@@ -83,6 +83,14 @@ impl Lease {
         (self.period / BEATS_PER_LEASE).min(LONGEST_BEAT)
     }
 
+    /// How long a side that gives up keeps quiet about it: the end of a connection tells a parent at once.
+    pub(crate) fn keeps_quiet(&self) -> Duration {
+        match self.side {
+            Side::Parent => Duration::ZERO,
+            Side::Runner => HEAD_START,
+        }
+    }
+
     fn limit(&self) -> Duration {
         let limit = self.period.saturating_add(self.every()).saturating_add(SLACK);
         match self.side {

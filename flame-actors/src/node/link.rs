@@ -405,10 +405,16 @@ impl Link {
 }
 
 async fn write_loop<S: AsyncWrite>(link: Arc<Link>, mut write: WriteHalf<S>) {
-    if let Err(cause) = link.write_frames(&mut write).await {
-        link.close(cause);
-    }
+    let ended = link.write_frames(&mut write).await;
     link.written.send_replace(true);
+    if let Err(cause) = ended {
+        link.close(cause.clone());
+        if cause == Cause::LeaseExpired {
+            // The connection is open until then.
+            let quiet = link.lease.lock().keeps_quiet();
+            tokio::time::sleep(quiet).await;
+        }
+    }
 }
 
 impl Link {
