@@ -477,7 +477,7 @@ async fn open_session(
     link: Arc<Link>,
 ) {
     let opened = invitation.dial::<()>(Purpose::Session, welcome.session_token, &build).await;
-    match opened.and_then(|(stream, ())| session.attach(stream, &invitation.parent, false)) {
+    match opened.and_then(|(stream, ())| session.attach(stream, &invitation.parent, welcome.lease, false)) {
         Ok(()) => {
             session.closed(&invitation.parent).await;
             link.close(Cause::ConnectionClosed);

@@ -26,6 +26,8 @@ pub struct Proxy {
 struct Flow {
     holds_up: bool,
     holds_down: bool,
+    /// The first connection passes all the same.
+    spares_first: bool,
     resets: u32,
 }
 
@@ -65,9 +67,15 @@ impl Proxy {
         });
     }
 
+    /// Holds all connections but the first one, which is the link of the first runner.
+    pub fn hold_all_but_the_first(&self) {
+        self.flow.send_modify(|flow| flow.spares_first = true);
+        self.hold(Way::Both);
+    }
+
     /// Lets everything pass again.
     pub fn resume(&self) {
-        self.flow.send_modify(|flow| (flow.holds_up, flow.holds_down) = (false, false));
+        self.flow.send_modify(|flow| *flow = Flow { resets: flow.resets, ..Flow::default() });
     }
 
     /// Resets all connections that there are.
@@ -83,7 +91,9 @@ impl Drop for Proxy {
 }
 
 async fn accept(socket: TcpListener, to: SocketAddr, flow: Arc<watch::Sender<Flow>>) {
+    let mut is_first = true;
     while let Ok((runner, _)) = socket.accept().await {
+        let first = std::mem::replace(&mut is_first, false);
         let mut ended = flow.subscribe();
         ended.mark_unchanged();
         let (flow, resets) = (flow.subscribe(), ended.borrow().resets);
@@ -96,8 +106,8 @@ async fn accept(socket: TcpListener, to: SocketAddr, flow: Arc<watch::Sender<Flo
                 tokio::select! {
                     _ = async {
                         tokio::join!(
-                            pump(&mut runner_reads, &mut parent_writes, flow.clone(), |flow| flow.holds_up),
-                            pump(&mut parent_reads, &mut runner_writes, flow.clone(), |flow| flow.holds_down),
+                            pump(&mut runner_reads, &mut parent_writes, flow.clone(), move |flow| flow.holds_up && !(first && flow.spares_first)),
+                            pump(&mut parent_reads, &mut runner_writes, flow.clone(), move |flow| flow.holds_down && !(first && flow.spares_first)),
                         )
                     } => false,
                     // An error says that the proxy is gone.
@@ -112,7 +122,7 @@ async fn accept(socket: TcpListener, to: SocketAddr, flow: Arc<watch::Sender<Flo
 }
 
 /// Passes on what comes, its end too, except while that is held.
-async fn pump<R, W>(from: &mut R, to: &mut W, mut flow: watch::Receiver<Flow>, holds: fn(&Flow) -> bool)
+async fn pump<R, W>(from: &mut R, to: &mut W, mut flow: watch::Receiver<Flow>, holds: impl Fn(&Flow) -> bool)
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,

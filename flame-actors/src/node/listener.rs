@@ -177,7 +177,7 @@ impl Listener {
             }
             Ok(Wanted::Session) => {
                 join::say(&mut stream, &Ok::<_, Error>(())).await?;
-                self.session.attach(stream, &hello.node, true)
+                self.session.attach(stream, &hello.node, self.lease, true)
             }
             Err(err) => {
                 join::say(&mut stream, &Err::<Welcome, _>(err.clone())).await?;

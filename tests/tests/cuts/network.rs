@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use flame_tests::process::{Signal, descendants, is_alive, kill, signal};
-use flame_tests::{BEHAVIOUR, JOINED, Journal, Proxy, Role, Way, trials, until, within};
+use flame_tests::{BEHAVIOUR, JOINED, Journal, Proxy, Role, Runners, Way, node, trials, until, within};
 use libtest_mimic::Trial;
 
-use crate::parent::{Boots, go_on, long_lease, patience, start};
+use crate::parent::{Boots, go_on, long_lease, patience, start, take};
 use crate::{LEASE, SLACK};
 
 /// What a runner has to reach its parent.
@@ -20,6 +20,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_parent_that_is_cut_off_goes_on_with_another_runner,
         a_network_that_comes_back_within_the_lease_loses_nothing,
         a_connection_that_is_reset_is_a_lost_runner,
+        a_session_that_is_cut_off_is_a_lost_runner,
+        a_session_that_nobody_uses_is_kept,
         a_call_keeps_its_time_out_on_a_runner_that_is_cut_off,
         a_runner_that_is_cut_off_before_it_serves_gives_up,
         a_runner_that_never_reaches_its_parent_gives_up,
@@ -113,6 +115,27 @@ async fn a_connection_that_is_reset_is_a_lost_runner() {
     assert!(lost.contains("RunnerLost") && lost.contains("ConnectionClosed"), "{lost}");
     until("the runner leaves by itself", || !is_alive(runner)).await;
     goes_on(role, proxy, journal).await;
+}
+
+/// Its link is as well as ever.
+async fn a_session_that_is_cut_off_is_a_lost_runner() {
+    let (proxy, journal) = (Proxy::start().await, Journal::new());
+    let mut role = start("parent", &journal, Boots::Undestroyed, &proxy.environment());
+    let runner = journal.pid("pid").await;
+    proxy.hold_all_but_the_first();
+    let lost = role.next().await;
+    assert!(lost.contains("RunnerLost") && lost.contains("ConnectionClosed"), "{lost}");
+    until("the runner leaves by itself", || !is_alive(runner)).await;
+    goes_on(role, proxy, journal).await;
+}
+
+/// For longer than a session may be silent.
+async fn a_session_that_nobody_uses_is_kept() {
+    let pool = Runners::Processes.pool().idle_shutdown_after(Duration::from_secs(600)).start(&node()).await.unwrap();
+    let pid = pool.call(take(Duration::ZERO, Journal::new().entry())).await.unwrap();
+    tokio::time::sleep(LEASE + Duration::from_secs(13)).await;
+    assert_eq!(pool.call(take(Duration::ZERO, Journal::new().entry())).await.unwrap(), pid);
+    pool.shutdown().await;
 }
 
 /// Neither its answer nor the loss of it tells the caller.
