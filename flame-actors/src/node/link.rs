@@ -39,8 +39,8 @@ pub(crate) struct Link {
     role: Mutex<Option<Arc<dyn Role>>>,
     waiting: Mutex<Waiting>,
     closed: watch::Sender<Option<Cause>>,
-    /// Nothing more will be written.
-    written: watch::Sender<bool>,
+    /// How many of the two directions have ended.
+    ended: watch::Sender<u8>,
 }
 
 enum Outgoing {
@@ -105,7 +105,7 @@ impl Link {
             role: Mutex::new(Some(role)),
             waiting: Mutex::default(),
             closed: watch::Sender::new(None),
-            written: watch::Sender::new(false),
+            ended: watch::Sender::new(0),
         })
     }
 
@@ -232,10 +232,10 @@ impl Link {
         cause.clone().expect("waited for it")
     }
 
-    /// Waits until all that was queued before the close is written, as far as it will be; not for a link in memory.
-    pub(crate) async fn wait_written(&self) {
+    /// Waits until the other side has all that was queued before the close, as far as it will; not for a link in memory.
+    pub(crate) async fn wait_ended(&self) {
         // The sender lives in self.
-        let _ = self.written.subscribe().wait_for(|written| *written).await;
+        let _ = self.ended.subscribe().wait_for(|ended| *ended == 2).await;
     }
 
     /// Does some writing, unless the lease ends before: a side that takes nothing keeps nobody for longer than that.
@@ -361,16 +361,21 @@ async fn read_loop<S: AsyncRead>(link: Arc<Link>, mut read: ReadHalf<S>) {
         reader.buf.reserve(BATCH_BYTES);
         let read = tokio::select! {
             read = read.read_buf(&mut reader.buf) => read,
-            _ = closed.wait_for(Option::is_some) => return,
+            _ = closed.wait_for(Option::is_some) => break None,
         };
         if !matches!(read, Ok(1..)) {
-            break Cause::ConnectionClosed;
+            break Some(Cause::ConnectionClosed);
         }
         if let Err(cause) = link.take_frames(&mut reader, &mut held) {
-            break cause;
+            break Some(cause);
         }
     };
-    link.close(cause);
+    match cause {
+        Some(cause) => link.close(cause),
+        // What is left unread makes the system reset the connection, and what it still has to send is lost.
+        None => drop(link.unless_expired(tokio::io::copy(&mut read, &mut tokio::io::sink())).await),
+    }
+    link.ended.send_modify(|ended| *ended += 1);
 }
 
 impl Link {
@@ -406,7 +411,7 @@ impl Link {
 
 async fn write_loop<S: AsyncWrite>(link: Arc<Link>, mut write: WriteHalf<S>) {
     let ended = link.write_frames(&mut write).await;
-    link.written.send_replace(true);
+    link.ended.send_modify(|ended| *ended += 1);
     if let Err(cause) = ended {
         link.close(cause.clone());
         if cause == Cause::LeaseExpired {

@@ -351,12 +351,12 @@ impl Agent {
         let _ = self.stopped.subscribe().wait_for(|stopped| *stopped).await;
     }
 
-    /// Waits until the parent has been sent all results, which takes its time when they are large.
+    /// Waits until the parent has all results, which takes its time when they are large.
     pub(crate) async fn reported(&self) {
         if let Some(link) = self.link()
             && !self.lost_its_parent()
         {
-            link.wait_written().await;
+            link.wait_ended().await;
         }
     }
 }
