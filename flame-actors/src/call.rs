@@ -230,50 +230,76 @@ async fn perform(asked: Asked, work: Work, bounds: Bounds) -> Ran {
 
 async fn perform_in(mut asked: Asked, work: Work, bounds: Bounds, span: Span) -> Ran {
     let start = Instant::now();
-    let Sent { mut pending, left, at } = match send(&mut asked, &work, bounds, start).await {
+    let Sent { pending, left, at } = match send(&mut asked, &work, bounds, start).await {
         Ok(sent) => sent,
         Err(err) => {
             asked.pool().not_run(&work.task, &err);
             return (Err(err), None);
         }
     };
-    telemetry::got(&span, pending.runner().node());
-    let runner = Arc::clone(pending.runner());
-    let mut tell = Tell { pool: asked.pool(), runner, task: &work.task, sent: at, end: None };
+    let (pool, runner) = (asked.pool(), Arc::clone(pending.runner()));
+    telemetry::got(&span, runner.node());
+    let deadline = left.and_then(|left| at.checked_add(left));
+    let mut run = Run { pool, runner, task: &work.task, sent: at, deadline, pending: Some(pending), end: None };
     let ran = match left {
-        None => pending.result().await,
+        None => run.result().await,
         Some(left) => {
             let ran_out = || Error::Timeout {
                 stage: Stage::Running,
                 after: bounds.both.unwrap_or(left),
                 what: work.task.clone(),
             };
-            match tokio::time::timeout(left, pending.result()).await {
+            match tokio::time::timeout(left, run.result()).await {
                 // The runner keeps the same time, and may be the first to say so.
                 Ok((Err(Error::Timeout { stage: Stage::Running, .. }), _)) => (Err(ran_out()), None),
                 Ok(ran) => ran,
                 Err(_) => {
-                    asked.pool().watch_over(pending.abort());
+                    if let Some(pending) = run.pending.take() {
+                        pool.watch_over(pending.abort(), Duration::ZERO);
+                    }
                     (Err(ran_out()), None)
                 }
             }
         }
     };
-    tell.end = Some(ran.0.as_ref().err().cloned());
+    run.end = Some(ran.0.as_ref().err().cloned());
     ran
 }
 
-/// Tells the pool of the end of a run, also when its caller goes before.
-struct Tell<'a> {
+/// A run that is under way. Dropped, it tells the pool of its end, also when its caller goes before.
+struct Run<'a> {
     pool: &'a Pool,
     runner: Arc<Runner>,
     task: &'a str,
     sent: Instant,
+    deadline: Option<Instant>,
+    /// `None` once it has ended.
+    pending: Option<Pending>,
     end: Option<Option<Error>>,
 }
 
-impl Drop for Tell<'_> {
+impl Run<'_> {
+    async fn result(&mut self) -> Ran {
+        let pending = self.pending.as_mut().expect("its result is asked for once");
+        let ran = pending.result().await;
+        self.pending = None;
+        ran
+    }
+}
+
+impl Drop for Run<'_> {
     fn drop(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            let now = Instant::now();
+            match (pending.is_linked(), self.deadline) {
+                (true, _) => self.pool.watch_over(pending.give_up(), Duration::ZERO),
+                // It goes on, up to its deadline.
+                (false, Some(deadline)) => {
+                    self.pool.watch_over(pending.give_up(), deadline.saturating_duration_since(now));
+                }
+                (false, None) => {}
+            }
+        }
         let error = self.end.take().unwrap_or_else(|| Some(Error::Cancelled("the task".to_owned())));
         self.pool.ran(&self.runner, self.task, self.sent.elapsed(), error);
     }

@@ -24,13 +24,14 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 use self::join::{Build, Purpose, Welcome};
 use self::lease::Side;
 use self::link::Link;
 use self::listener::Listener;
 use self::session::Session;
+use self::signals::Signals;
 use crate::error::{Cause, Error};
 use crate::parent::{self, Booted, Parent};
 use crate::pool::Pool;
@@ -64,6 +65,8 @@ struct Inner {
     handle_signals: bool,
     listener: OnceCell<Arc<Listener>>,
     session: OnceCell<Arc<Session>>,
+    /// Told when the pools have ended for a signal; set once somebody waits for one.
+    on_signal: OnceCell<watch::Receiver<bool>>,
     provided: RwLock<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     pools: Mutex<Vec<Pool>>,
     runner: Option<AsRunner>,
@@ -172,6 +175,7 @@ impl Node {
         }
         runner.agent.ready();
         runner.agent.stopped().await;
+        runner.agent.reported().await;
         if runner.agent.lost_its_parent() && runner.has_lifeline {
             parent::end_process_group();
         }
@@ -203,7 +207,10 @@ impl Node {
     ///
     /// Pools take no new work from the signal on ([`Error::PoolClosed`]), what runs has `shutdown_timeout`, then the
     /// runners stop. A second signal destroys the runners at once, and ends this process with code 128 and the
-    /// signal's number. An application with signal handling of its own calls [`shutdown`](Self::shutdown) instead.
+    /// signal's number.
+    ///
+    /// The first call takes the signals over for good: whoever drops this future may call again and waits for the same
+    /// end. An application with signal handling of its own calls [`shutdown`](Self::shutdown) instead.
     ///
     /// ```no_run
     /// # use flame_actors::{Error, Node, Pool};
@@ -219,24 +226,33 @@ impl Node {
     /// # Errors
     /// [`Error::Config`] when the system does not let this process handle signals.
     pub async fn shutdown_on_signal(&self) -> Result<(), Error> {
-        let (mut signals, node) = (signals::listen()?, self.clone());
-        // On our runtime: a second signal counts also when the application is stuck.
-        let ended = signals::OnDrop::new(runtime::spawn(async move {
-            let signal = signals.next().await;
-            tracing::info!(%signal, node = node.name(), "shutting down");
-            let pools = node.0.pools.lock().clone();
-            tokio::select! {
-                () = node.shutdown() => {}
-                signal = signals.next() => {
-                    tracing::warn!(%signal, "a second signal: all runners are destroyed");
-                    let destroyed = futures_util::future::join_all(pools.iter().map(Pool::destroy));
-                    let _ = tokio::time::timeout(DESTROY_BOUND, destroyed).await;
-                    std::process::exit(signal.exit_code());
-                }
-            }
-        }));
-        ended.await;
+        let listen = || async {
+            let (signals, (tx, ended)) = (signals::listen()?, watch::channel(false));
+            // On our runtime: a second signal counts also when the application is stuck.
+            runtime::spawn(self.clone().end_on_signal(signals, tx));
+            Ok::<_, Error>(ended)
+        };
+        let mut ended = self.0.on_signal.get_or_try_init(listen).await?.clone();
+        // The sender ends with this process.
+        let _ = ended.wait_for(|ended| *ended).await;
         Ok(())
+    }
+
+    async fn end_on_signal(self, mut signals: Signals, ended: watch::Sender<bool>) {
+        let signal = signals.next().await;
+        tracing::info!(%signal, node = self.name(), "shutting down");
+        let pools = self.0.pools.lock().clone();
+        let second = tokio::select! {
+            () = self.shutdown() => {
+                ended.send_replace(true);
+                signals.next().await
+            }
+            signal = signals.next() => signal,
+        };
+        tracing::warn!(signal = %second, "a second signal: this process ends at once");
+        let destroyed = futures_util::future::join_all(pools.iter().map(Pool::destroy));
+        let _ = tokio::time::timeout(DESTROY_BOUND, destroyed).await;
+        std::process::exit(second.exit_code());
     }
 
     pub(crate) fn given_name(&self) -> &str {
@@ -323,6 +339,9 @@ impl NodeBuilder {
     }
 
     /// How long one side believes in the other without hearing from it: 15 s by default, 1 s at the least.
+    ///
+    /// A node that wakes up after its lease takes and answers nothing more; code of the application may run on it for a
+    /// moment before that is noticed.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
@@ -441,6 +460,7 @@ impl NodeBuilder {
             handle_signals: self.handle_signals,
             listener: OnceCell::new(),
             session,
+            on_signal: OnceCell::new(),
             provided: RwLock::default(),
             pools: Mutex::default(),
             runner,
@@ -457,7 +477,7 @@ async fn open_session(
     link: Arc<Link>,
 ) {
     let opened = invitation.dial::<()>(Purpose::Session, welcome.session_token, &build).await;
-    match opened.and_then(|(stream, ())| session.attach(stream, &invitation.parent, false)) {
+    match opened.and_then(|(stream, ())| session.attach(stream, &invitation.parent, welcome.lease, false)) {
         Ok(()) => {
             session.closed(&invitation.parent).await;
             link.close(Cause::ConnectionClosed);

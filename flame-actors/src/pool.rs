@@ -261,12 +261,13 @@ impl Pool {
         }
     }
 
-    /// Destroys all runners, with what they run.
+    /// Destroys all runners, with what they run, and those that boot; returns when they are gone.
     pub(crate) async fn destroy(&self) {
         self.0.closed.store(true, Ordering::Release);
         self.0.closing.send_replace(true);
         let runners: Vec<_> = self.0.state.lock().runners.values().map(|up| Arc::clone(&up.runner)).collect();
         futures_util::future::join_all(runners.iter().map(|runner| runner.destroy())).await;
+        self.shutdown().await;
     }
 
     /// Returns when nothing is left of the pool.

@@ -205,7 +205,11 @@ impl Runner {
     /// Ends everything that is under way here with the loss of the runner, whose cause is looked for first.
     pub(crate) async fn lost(&self) -> Cause {
         let cause = self.link.cause().unwrap_or(Cause::ConnectionClosed);
-        let cause = self.hosted.find_cause(cause).await;
+        let cause = match self.hosted.find_cause(cause).await {
+            // It was told to go, and went.
+            Cause::ConnectionClosed | Cause::Exited(0) if self.leaving.load(Ordering::Acquire) => Cause::Stopped,
+            cause => cause,
+        };
         let node = self.node.to_string();
         let (runs, placements) = {
             let mut under_way = self.work.under_way.lock();
@@ -238,14 +242,17 @@ impl Runner {
             let _ = tokio::time::timeout(grace.saturating_add(Duration::from_secs(1)), self.link.wait_closed()).await;
         }
         self.link.close(Cause::Stopped);
-        // The application on the runner may have things to do after `serve`.
-        let _ = tokio::time::timeout(grace, self.hosted.ended()).await;
+        if self.link.cause() != Some(Cause::LeaseExpired) {
+            // The application on the runner may have things to do after `serve`.
+            let _ = tokio::time::timeout(grace, self.hosted.ended()).await;
+        }
         self.hosted.destroy().await;
         self.gone.send_replace(true);
     }
 
     /// Ends the instance at once, whatever it has under way.
     pub(crate) async fn destroy(&self) {
+        self.link.close(Cause::Stopped);
         self.hosted.destroy().await;
     }
 
@@ -329,46 +336,63 @@ impl Pending {
         &self.runner
     }
 
+    pub(crate) fn is_linked(&self) -> bool {
+        self.linked
+    }
+
     pub(crate) async fn result(&mut self) -> Ran {
         let result = (&mut self.result).await;
         self.ended = true;
         result.unwrap_or_else(|_| (Err(Error::Cancelled("the task".to_owned())), None))
     }
 
-    /// Has the task aborted. Returns what tells whether it really ended.
-    pub(crate) fn abort(&mut self) -> Overdue {
-        self.ended = true;
-        let _ = self.runner.link.send(Frame::Cancel { id: self.id }, Bytes::new());
-        Overdue { runner: Arc::clone(&self.runner), what: UnderWayId::Run(self.id) }
+    /// Has the task aborted, whether or not it is linked.
+    pub(crate) fn abort(mut self) -> Overdue {
+        self.linked = true;
+        self.give_up()
     }
-}
 
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if self.linked && !self.ended {
+    /// Nobody waits for the result any more, which ends a linked task.
+    pub(crate) fn give_up(mut self) -> Overdue {
+        self.cancel();
+        Overdue::Run(self)
+    }
+
+    fn cancel(&mut self) {
+        if self.linked && !std::mem::replace(&mut self.ended, true) {
             let _ = self.runner.link.send(Frame::Cancel { id: self.id }, Bytes::new());
         }
     }
 }
 
-/// Work that was told to end.
-pub(crate) struct Overdue {
-    pub(crate) runner: Arc<Runner>,
-    what: UnderWayId,
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.cancel();
+    }
 }
 
-enum UnderWayId {
-    Run(u64),
-    Placement(u64),
+/// Work that was told to end, or whose result nobody waits for.
+pub(crate) enum Overdue {
+    Run(Pending),
+    Placement { runner: Arc<Runner>, id: u64 },
 }
 
 impl Overdue {
-    /// Whether it still keeps its slot.
-    pub(crate) fn persists(&self) -> bool {
-        let under_way = self.runner.work.under_way.lock();
-        match self.what {
-            UnderWayId::Run(id) => under_way.runs.contains_key(&id),
-            UnderWayId::Placement(id) => under_way.placements.contains_key(&id),
+    /// Whether it keeps its slot for longer than this.
+    pub(crate) async fn persists(&mut self, grace: Duration) -> bool {
+        match self {
+            Self::Run(pending) => tokio::time::timeout(grace, &mut pending.result).await.is_err(),
+            Self::Placement { runner, id } => {
+                tokio::time::sleep(grace).await;
+                runner.work.under_way.lock().placements.contains_key(id)
+            }
+        }
+    }
+
+    pub(crate) fn runner(&self) -> &Arc<Runner> {
+        match self {
+            Self::Run(pending) => &pending.runner,
+            Self::Placement { runner, .. } => runner,
         }
     }
 }
@@ -478,7 +502,8 @@ impl ChildHandle {
         drop(ended);
         self.order(Order::Kill);
         if let Some(pool) = pool {
-            pool.watch_over(Overdue { runner: Arc::clone(&self.runner), what: UnderWayId::Placement(self.id) });
+            let overdue = Overdue::Placement { runner: Arc::clone(&self.runner), id: self.id };
+            pool.watch_over(overdue, Duration::ZERO);
         }
     }
 }

@@ -16,8 +16,16 @@ use crate::process::{command_line, descendants, kill};
 
 /// Names the role that a process plays instead of running trials.
 pub(crate) const ROLE: &str = "FLAME_TEST_ROLE";
-/// How a runner misbehaves: `exit-3`, `exit-0`, `never-serve`, `other-build`.
+/// The lease of a role, in milliseconds, where it is not that of its suite.
+pub const LEASE: &str = "FLAME_TEST_LEASE";
+/// Where a role listens as a parent.
+pub(crate) const LISTEN: &str = "FLAME_TEST_LISTEN";
+/// Where its runners reach it.
+pub(crate) const ADVERTISE: &str = "FLAME_TEST_ADVERTISE";
+/// How a runner misbehaves: `exit-3`, `exit-0`, `never-serve`, `other-build`, `own-signals`.
 pub const BEHAVIOUR: &str = "FLAME_TEST_BEHAVIOUR";
+/// A journal in which a runner that never serves notes `joined=` and its process.
+pub const JOINED: &str = "FLAME_TEST_JOINED";
 /// A runner waits this many milliseconds before it starts its node.
 pub const BEFORE_START: &str = "FLAME_TEST_BEFORE_START";
 /// A runner prints this to standard error before anything else.
@@ -195,8 +203,17 @@ async fn start(lease: Option<Duration>) -> Result<Node, Error> {
     if let Some(lease) = lease {
         node = node.lease(lease);
     }
+    // A role's runners have its environment.
+    let is_runner = std::env::var_os(FLAME_PARENT).is_some();
+    if let (false, Ok(lease)) = (is_runner, std::env::var(LEASE)) {
+        node = node.lease(Duration::from_millis(lease.parse().expect("milliseconds")));
+    }
+    if let (false, Ok(listen), Ok(advertise)) = (is_runner, std::env::var(LISTEN), std::env::var(ADVERTISE)) {
+        node = node.listen(listen.parse().expect("an address")).advertise(advertise);
+    }
     match std::env::var(BEHAVIOUR).as_deref() {
-        Ok("other-build") if std::env::var_os(FLAME_PARENT).is_some() => node.build_id("other").start().await,
+        Ok("other-build") if is_runner => node.build_id("other").start().await,
+        Ok("own-signals") if is_runner => node.handle_signals(false).start().await,
         _ => node.start().await,
     }
 }
@@ -219,6 +236,9 @@ async fn serve(start: impl Future<Output = Result<Node, Error>>) -> Result<ExitC
     node.provide(Greeting(format!("hello from {}", node.name())));
     let _nested = Pool::builder("nested").max(2).backend(ProcessBackend::new()).start(&node).await?;
     if behaviour == "never-serve" {
+        if let Some(path) = std::env::var_os(JOINED) {
+            Entry::at(path).note(format_args!("joined={}", std::process::id()));
+        }
         std::future::pending::<()>().await;
     }
     node.serve().await?;

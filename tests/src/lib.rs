@@ -10,6 +10,7 @@
 //! | `runners.rs` | where a trial's runners live, and pools for it |
 //! | `journal.rs` | a file in which other processes note what happened to them |
 //! | `process.rs` | who is alive, who descends from whom, signals |
+//! | `proxy.rs` | a network between parent and runners that can fail |
 //! | `role.rs` | this executable once more, to be killed or stopped |
 //! | `spy.rs` | a backend that tells what it hands out, or fails |
 //! | `wait.rs` | waiting for conditions, never for luck |
@@ -17,13 +18,17 @@
 mod harness;
 mod journal;
 pub mod process;
+mod proxy;
 mod role;
 mod runners;
 mod spy;
 mod wait;
 
-pub use self::harness::{AFTER_SERVE, BEFORE_START, BEHAVIOUR, Greeting, Outcome, Suite, WORDS, node, trial};
+pub use self::harness::{
+    AFTER_SERVE, BEFORE_START, BEHAVIOUR, Greeting, JOINED, LEASE, Outcome, Suite, WORDS, node, trial,
+};
 pub use self::journal::{Entry, Journal, OnDrop};
+pub use self::proxy::{Proxy, Way};
 pub use self::role::{Role, told};
 pub use self::runners::Runners;
 pub use self::spy::{Broken, Spy};

@@ -55,6 +55,35 @@ pub fn cpu_time(pid: u32) -> Option<Duration> {
     Some(Duration::from_millis(ticks * 10))
 }
 
+/// The TCP connections of a process, as its own port and the other one.
+pub fn connections(pid: u32) -> Vec<(u16, u16)> {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let inodes: Vec<String> = entries
+        .filter_map(|entry| std::fs::read_link(entry.path()).ok())
+        .filter_map(|target| Some(target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+        .collect();
+    established().into_iter().filter(|(.., inode)| inodes.contains(inode)).map(|(own, other, _)| (own, other)).collect()
+}
+
+/// Whether some process has a descriptor of the other end of this connection.
+pub fn is_answered((own, other): (u16, u16)) -> bool {
+    established().iter().any(|(here, there, inode)| (*here, *there) == (other, own) && inode != "0")
+}
+
+/// The ports and the inode of each end of a TCP connection on this machine; one that nobody has a descriptor of has
+/// the inode 0.
+fn established() -> Vec<(u16, u16, String)> {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let port = |address: &str| u16::from_str_radix(address.split_once(':')?.1, 16).ok();
+    let end = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_listener = *fields.get(3)? == "0A";
+        let end = (port(fields.get(1)?)?, port(fields.get(2)?)?, (*fields.get(9)?).to_owned());
+        (!is_listener).then_some(end)
+    };
+    table.lines().skip(1).filter_map(end).collect()
+}
+
 /// The state and the parent of a process.
 fn stat(pid: u32) -> Option<(char, u32)> {
     let fields = fields(pid)?;

@@ -20,6 +20,7 @@ pub struct Spy(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     environment: Vec<(String, String)>,
+    destroys: bool,
     dir: TempDir,
     next: AtomicU32,
     invitations: Mutex<Vec<String>>,
@@ -35,9 +36,19 @@ impl Default for Spy {
 impl Spy {
     /// Sets these variables for each process.
     pub fn new(environment: &[(&str, &str)]) -> Self {
+        Self::with(environment, true)
+    }
+
+    /// One that destroys nothing, says that it did, and knows of no end: its processes have to end by themselves.
+    pub fn idle() -> Self {
+        Self::with(&[], false)
+    }
+
+    fn with(environment: &[(&str, &str)], destroys: bool) -> Self {
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Self(Arc::new(Inner {
             environment,
+            destroys,
             dir: tempfile::tempdir().expect("a directory for temporary files can be made"),
             next: AtomicU32::new(0),
             invitations: Mutex::default(),
@@ -98,6 +109,9 @@ impl Backend for Spy {
 
     fn destroy<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<(), Error>> {
         Box::pin(async {
+            if !self.0.destroys {
+                return Ok(());
+            }
             let child = self.0.children.lock().remove(instance.id());
             match child {
                 Some(mut child) => child.kill().await.map_err(Self::failed),
@@ -108,6 +122,8 @@ impl Backend for Spy {
 
     fn inspect<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<InstanceState, Error>> {
         let state = match self.0.children.lock().get_mut(instance.id()).map(Child::try_wait) {
+            // So that the process is waited for.
+            _ if !self.0.destroys => Ok(InstanceState::Unknown),
             None => Ok(InstanceState::Unknown),
             Some(Ok(None)) => Ok(InstanceState::Running),
             Some(Ok(Some(status))) => {

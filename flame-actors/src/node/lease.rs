@@ -12,6 +12,9 @@ const LONGEST_BEAT: Duration = Duration::from_millis(500);
 /// What an answer may take on its way while all is well.
 const SLACK: Duration = Duration::from_millis(100);
 
+/// So much longer does a parent wait: its runner has ended its work by then, and not only decided to.
+const HEAD_START: Duration = Duration::from_millis(300);
+
 /// A point in time, by two clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
@@ -57,7 +60,7 @@ pub(crate) enum Side {
 /// heard last: so the runner gives up no later than the parent.
 ///
 /// A heartbeat may have been due right before a stall, and one of a stall shorter than the lease is to lose nothing;
-/// so both wait for one heartbeat more than the lease.
+/// so both wait for one heartbeat more than the lease, and a parent for what ending its work takes a runner.
 #[derive(Debug)]
 pub(crate) struct Lease {
     side: Side,
@@ -80,8 +83,20 @@ impl Lease {
         (self.period / BEATS_PER_LEASE).min(LONGEST_BEAT)
     }
 
+    /// How long a side that gives up keeps quiet about it: the end of a connection tells a parent at once.
+    pub(crate) fn keeps_quiet(&self) -> Duration {
+        match self.side {
+            Side::Parent => Duration::ZERO,
+            Side::Runner => HEAD_START,
+        }
+    }
+
     fn limit(&self) -> Duration {
-        self.period.saturating_add(self.every()).saturating_add(SLACK)
+        let limit = self.period.saturating_add(self.every()).saturating_add(SLACK);
+        match self.side {
+            Side::Parent => limit.saturating_add(HEAD_START),
+            Side::Runner => limit,
+        }
     }
 
     /// The number of the heartbeat that is sent now.
@@ -153,8 +168,10 @@ mod tests {
         Lease::new(side, PERIOD, at(0))
     }
 
-    /// The limit of these leases: 8 s, a beat of half a second, and the slack.
+    /// The limit of these leases, on a runner: 8 s, a beat of half a second, and the slack.
     const LIMIT: u64 = 8_600;
+    /// How much longer the parent waits, in milliseconds.
+    const LEAD: u64 = 300;
 
     #[test]
     fn it_counts_from_the_sending_of_the_last_acknowledged_heartbeat() {
@@ -179,7 +196,8 @@ mod tests {
         let (mut parent, mut runner) = (lease(Side::Parent), lease(Side::Runner));
         parent.heard(at(3_000));
         runner.heard(at(3_000));
-        assert_eq!(parent.standing(at(3_000 + LIMIT)), Standing::Good);
+        assert_eq!(parent.standing(at(3_000 + LIMIT + LEAD)), Standing::Good);
+        assert_eq!(parent.standing(at(3_001 + LIMIT + LEAD)), Standing::Expired);
         assert_eq!(runner.standing(at(3_000 + LIMIT)), Standing::Expired, "hearing does not prove being heard");
     }
 
@@ -267,14 +285,16 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn the_runner_gives_up_no_later_than_the_parent(
+        fn the_runner_gives_up_before_the_parent(
             offset in 0..500_u64,
             latency in 0..300_u64,
             cut in 1_000..20_000_u64,
             (up, down) in prop_oneof![Just((true, true)), Just((true, false)), Just((false, true))],
         ) {
             let (parent, runner) = ends(offset, latency, cut, up, down);
-            prop_assert!(runner <= parent, "the runner at {runner}, the parent at {parent}, cut at {cut}");
+            // A parent that hears its runner leave has no reason to wait.
+            let lead = if up { LEAD } else { 0 };
+            prop_assert!(runner + lead <= parent, "the runner at {runner}, the parent at {parent}, cut at {cut}");
             prop_assert!(parent <= cut + PERIOD.as_millis() as u64 + 1_000, "the parent at {parent}, cut at {cut}");
         }
     }

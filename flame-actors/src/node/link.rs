@@ -5,6 +5,7 @@
 //! An in-process runner has a link too, whose two ends hand frames to each other directly.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub(crate) struct Link {
     role: Mutex<Option<Arc<dyn Role>>>,
     waiting: Mutex<Waiting>,
     closed: watch::Sender<Option<Cause>>,
+    /// How many of the two directions have ended.
+    ended: watch::Sender<u8>,
 }
 
 enum Outgoing {
@@ -102,6 +105,7 @@ impl Link {
             role: Mutex::new(Some(role)),
             waiting: Mutex::default(),
             closed: watch::Sender::new(None),
+            ended: watch::Sender::new(0),
         })
     }
 
@@ -228,6 +232,35 @@ impl Link {
         cause.clone().expect("waited for it")
     }
 
+    /// Waits until the other side has all that was queued before the close, as far as it will; not for a link in memory.
+    pub(crate) async fn wait_ended(&self) {
+        // The sender lives in self.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended == 2).await;
+    }
+
+    /// Does some writing, unless the lease ends before: a side that takes nothing keeps nobody for longer than that.
+    async fn unless_expired<T>(&self, writing: impl Future<Output = std::io::Result<T>>) -> Result<(), Cause> {
+        tokio::select! {
+            // First, so that no timer is made for what does not wait.
+            biased;
+            written = writing => written.map(drop).map_err(|_| Cause::ConnectionClosed),
+            () = self.expired() => Err(Cause::LeaseExpired),
+        }
+    }
+
+    async fn expired(&self) {
+        loop {
+            let left = {
+                let (mut lease, now) = (self.lease.lock(), Moment::now());
+                if lease.standing(now) == Standing::Expired {
+                    return;
+                }
+                lease.left(now)
+            };
+            tokio::time::sleep(left + Duration::from_millis(1)).await;
+        }
+    }
+
     /// Whether what is read may be taken, and what is queued may be written.
     fn standing(&self) -> Standing {
         self.lease.lock().standing(Moment::now())
@@ -328,16 +361,21 @@ async fn read_loop<S: AsyncRead>(link: Arc<Link>, mut read: ReadHalf<S>) {
         reader.buf.reserve(BATCH_BYTES);
         let read = tokio::select! {
             read = read.read_buf(&mut reader.buf) => read,
-            _ = closed.wait_for(Option::is_some) => return,
+            _ = closed.wait_for(Option::is_some) => break None,
         };
         if !matches!(read, Ok(1..)) {
-            break Cause::ConnectionClosed;
+            break Some(Cause::ConnectionClosed);
         }
         if let Err(cause) = link.take_frames(&mut reader, &mut held) {
-            break cause;
+            break Some(cause);
         }
     };
-    link.close(cause);
+    match cause {
+        Some(cause) => link.close(cause),
+        // What is left unread makes the system reset the connection, and what it still has to send is lost.
+        None => drop(link.unless_expired(tokio::io::copy(&mut read, &mut tokio::io::sink())).await),
+    }
+    link.ended.send_modify(|ended| *ended += 1);
 }
 
 impl Link {
@@ -372,49 +410,62 @@ impl Link {
 }
 
 async fn write_loop<S: AsyncWrite>(link: Arc<Link>, mut write: WriteHalf<S>) {
-    let Outgoing::Wire(queue) = &link.out else { return };
-    let mut buf = BytesMut::with_capacity(BATCH_BYTES);
-    loop {
-        // Looked at before the queue, so that what was queued before the close is still written.
-        let closed = link.cause();
-        let standing = link.standing();
-        if closed == Some(Cause::LeaseExpired) || standing == Standing::Expired {
-            return link.close(Cause::LeaseExpired);
+    let ended = link.write_frames(&mut write).await;
+    link.ended.send_modify(|ended| *ended += 1);
+    if let Err(cause) = ended {
+        link.close(cause.clone());
+        if cause == Cause::LeaseExpired {
+            // The connection is open until then.
+            let quiet = link.lease.lock().keeps_quiet();
+            tokio::time::sleep(quiet).await;
         }
-        let batch = match standing {
-            Standing::Good => std::mem::take(&mut *queue.frames.lock()),
-            _ => Vec::new(),
-        };
-        queue.put_beats(&mut buf);
-        if batch.is_empty() && buf.is_empty() {
-            if closed.is_some() {
-                let _ = tokio::time::timeout(Duration::from_secs(1), write.shutdown()).await;
-                return;
+    }
+}
+
+impl Link {
+    /// Writes what is queued until the link is closed.
+    async fn write_frames<S: AsyncWrite>(self: &Arc<Self>, write: &mut WriteHalf<S>) -> Result<(), Cause> {
+        let Outgoing::Wire(queue) = &self.out else { return Ok(()) };
+        let mut buf = BytesMut::with_capacity(BATCH_BYTES);
+        loop {
+            // Looked at before the queue, so that what was queued before the close is still written.
+            let closed = self.cause();
+            let standing = self.standing();
+            if closed == Some(Cause::LeaseExpired) || standing == Standing::Expired {
+                return Err(Cause::LeaseExpired);
             }
-            tokio::select! {
-                () = queue.ready.notified() => {}
-                () = link.proven.notified(), if standing == Standing::Unproven => {}
+            let batch = match standing {
+                Standing::Good => std::mem::take(&mut *queue.frames.lock()),
+                _ => Vec::new(),
+            };
+            queue.put_beats(&mut buf);
+            if batch.is_empty() && buf.is_empty() {
+                if closed.is_some() {
+                    let _ = tokio::time::timeout(Duration::from_secs(1), write.shutdown()).await;
+                    return Ok(());
+                }
+                tokio::select! {
+                    () = queue.ready.notified() => {}
+                    () = self.proven.notified(), if standing == Standing::Unproven => {}
+                }
+                continue;
             }
-            continue;
-        }
-        for (head, body) in batch {
-            let mut writing = Writing::new(&head, &body);
-            let mut more = true;
-            while more {
-                more = writing.put(&mut buf);
-                if buf.len() >= BATCH_BYTES {
-                    if write.write_all_buf(&mut buf).await.is_err() {
-                        return link.close(Cause::ConnectionClosed);
+            for (head, body) in batch {
+                let mut writing = Writing::new(&head, &body);
+                let mut more = true;
+                while more {
+                    more = writing.put(&mut buf);
+                    if buf.len() >= BATCH_BYTES {
+                        self.unless_expired(write.write_all_buf(&mut buf)).await?;
+                        if self.standing() == Standing::Expired {
+                            return Err(Cause::LeaseExpired);
+                        }
+                        queue.put_beats(&mut buf);
                     }
-                    if link.standing() == Standing::Expired {
-                        return link.close(Cause::LeaseExpired);
-                    }
-                    queue.put_beats(&mut buf);
                 }
             }
-        }
-        if write.write_all_buf(&mut buf).await.is_err() || write.flush().await.is_err() {
-            return link.close(Cause::ConnectionClosed);
+            self.unless_expired(write.write_all_buf(&mut buf)).await?;
+            self.unless_expired(write.flush()).await?;
         }
     }
 }

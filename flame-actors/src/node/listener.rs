@@ -180,7 +180,10 @@ impl Listener {
             },
             Ok((hello, Wanted::Session)) => {
                 join::say(&mut stream, &Ok::<_, Error>(())).await.map_err(|_| Refusal::Left)?;
-                return self.session.attach(stream, &hello.node, true).map_err(|err| Refusal::Session(err.to_string()));
+                return self
+                    .session
+                    .attach(stream, &hello.node, self.lease, true)
+                    .map_err(|err| Refusal::Session(err.to_string()));
             }
             Err(refusal) => refusal,
         };

@@ -6,8 +6,13 @@
 mod names;
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use ractor::{Actor, ActorRef};
@@ -15,8 +20,9 @@ use ractor_cluster::node::{NodeConnectionMode, NodeServerSessionInformation};
 use ractor_cluster::{
     BoxRead, BoxWrite, ClusterBidiStream, NodeEventSubscription, NodeServer, NodeServerMessage, NodeSessionMessage,
 };
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
+use tokio::time::{Instant, Sleep};
 
 use self::names::Unnamed;
 use super::join::Secret;
@@ -28,6 +34,8 @@ use crate::Error;
 /// That listener bounds neither how many connections it takes nor how long they stay silent, on 127.0.0.1 not either.
 /// Where a kernel refuses this address, it has to do with that one.
 const UNREACHABLE: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
+/// Both sides of a session ping, after 1 to 5 s each time; this is twice that.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// All sessions of this process, by the name of the other node.
 pub(crate) struct Session {
@@ -81,12 +89,15 @@ impl Session {
     }
 
     /// Hands a connection whose handshake is done to ractor_cluster.
-    pub(crate) fn attach<S>(&self, stream: S, node: &str, is_server: bool) -> Result<(), Error>
+    ///
+    /// It is given up when nothing comes for the lease and [`LONGEST_PAUSE`].
+    pub(crate) fn attach<S>(&self, stream: S, node: &str, lease: Duration, is_server: bool) -> Result<(), Error>
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
         self.peers.lock().entry(node.to_owned()).or_insert_with(Peer::opening);
-        let stream = Box::new(Transport { stream, peer: node.to_owned() });
+        let stream =
+            Box::new(Transport { stream, peer: node.to_owned(), silence: lease.saturating_add(LONGEST_PAUSE) });
         self.server
             .get()
             .and_then(|server| server.cast(NodeServerMessage::ConnectionOpenedExternal { stream, is_server }).ok())
@@ -158,6 +169,7 @@ impl NodeEventSubscription for Events {
 struct Transport<S> {
     stream: S,
     peer: String,
+    silence: Duration,
 }
 
 impl<S> ClusterBidiStream for Transport<S>
@@ -166,10 +178,30 @@ where
 {
     fn split(self: Box<Self>) -> (BoxRead, BoxWrite) {
         let (read, write) = tokio::io::split(self.stream);
-        (Box::new(Unnamed::new(read)), Box::new(write))
+        let deadline = Box::pin(tokio::time::sleep(self.silence));
+        (Box::new(Unnamed::new(Heard { read, silence: self.silence, deadline })), Box::new(write))
     }
 
     fn peer_label(&self) -> Option<String> {
         Some(self.peer.clone())
+    }
+}
+
+/// What is read fails when nothing has come for too long: ractor_cluster itself never notices a peer that hangs.
+struct Heard<R> {
+    read: R,
+    silence: Duration,
+    deadline: Pin<Box<Sleep>>,
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Heard<R> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Poll::Ready(read) = Pin::new(&mut self.read).poll_read(cx, buf) else {
+            return self.deadline.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()));
+        };
+        if let Some(deadline) = Instant::now().checked_add(self.silence) {
+            self.deadline.as_mut().reset(deadline);
+        }
+        Poll::Ready(read)
     }
 }

@@ -1,12 +1,8 @@
 //! SIGTERM and SIGINT, heard on our runtime.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use tokio::signal::unix;
-use tokio::task::JoinHandle;
 
 use super::runtime;
 use crate::Error;
@@ -59,28 +55,5 @@ impl fmt::Display for Ended {
             Self::Terminate => "SIGTERM",
             Self::Interrupt => "SIGINT",
         })
-    }
-}
-
-/// A task that ends when nobody waits for it any more.
-pub(super) struct OnDrop(JoinHandle<()>);
-
-impl OnDrop {
-    pub(super) fn new(task: JoinHandle<()>) -> Self {
-        Self(task)
-    }
-}
-
-impl Future for OnDrop {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(cx).map(|_| ())
-    }
-}
-
-impl Drop for OnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }

@@ -117,14 +117,15 @@ impl Pool {
         retired
     }
 
-    /// Work past its deadline is aborted; some that does not yield keeps its slot, and its runner has to go.
-    pub(crate) fn watch_over(&self, overdue: Overdue) {
+    /// Work that was told to end, or is about to be, ends at its next await; some that does not yield keeps its slot,
+    /// and its runner has to go.
+    pub(crate) fn watch_over(&self, mut overdue: Overdue, until_deadline: Duration) {
         let pool = self.clone();
         runtime::spawn(async move {
-            tokio::time::sleep(pool.shutdown_timeout()).await;
-            if overdue.persists() {
-                tracing::warn!(pool = pool.name(), runner = %overdue.runner.node(), "work does not stop: its runner goes");
-                pool.dismiss(&overdue.runner);
+            if overdue.persists(until_deadline.saturating_add(pool.shutdown_timeout())).await {
+                let runner = overdue.runner();
+                tracing::warn!(pool = pool.name(), runner = %runner.node(), "work does not stop: its runner goes");
+                pool.dismiss(runner);
             }
         });
     }

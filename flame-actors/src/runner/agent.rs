@@ -93,7 +93,12 @@ struct PlacedChild {
 
 impl Agent {
     pub(crate) fn start(node: Arc<str>, app: Handle, shutdown_timeout: Duration) -> Arc<Self> {
-        let _runtime = runtime::handle().enter();
+        Self::start_on(runtime::handle(), node, app, shutdown_timeout)
+    }
+
+    /// The same with its own actors on another runtime than ours.
+    pub(super) fn start_on(runtime: &Handle, node: Arc<str>, app: Handle, shutdown_timeout: Duration) -> Arc<Self> {
+        let _runtime = runtime.enter();
         let unnamed = "it has no name that could be taken";
         let agent = Arc::new_cyclic(|agent: &Weak<Self>| {
             let (supervisor, _) =
@@ -393,6 +398,15 @@ impl Agent {
 
     pub(crate) async fn stopped(&self) {
         let _ = self.stopped.subscribe().wait_for(|stopped| *stopped).await;
+    }
+
+    /// Waits until the parent has all results, which takes its time when they are large.
+    pub(crate) async fn reported(&self) {
+        if let Some(link) = self.link()
+            && !self.lost_its_parent()
+        {
+            link.wait_ended().await;
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use flame_actors::{Error, Pool, Stage, task};
+use flame_actors::{Error, Event, Events, Leave, Pool, Stage, task};
 use flame_tests::{Journal, Runners, eventually, everywhere, node, process, trials, until};
 use libtest_mimic::Trial;
 
@@ -22,7 +22,11 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_slot_comes_back_after_each_kind_of_end,
         slots_survive_a_storm_of_dropped_calls,
     ];
-    trials.extend(trials![a_task_that_never_yields_costs_its_runner]);
+    trials.extend(trials![
+        a_task_that_never_yields_costs_its_runner,
+        a_task_that_never_yields_costs_its_runner_when_its_caller_has_gone,
+        an_unlinked_task_that_never_yields_costs_its_runner_after_its_deadline,
+    ]);
     trials
 }
 
@@ -200,7 +204,7 @@ async fn a_task_that_never_yields_costs_its_runner() {
     let grace = Duration::from_secs(1);
     let pool = Runners::Processes.pool().max_concurrency(1).shutdown_timeout(grace).start(&node()).await.unwrap();
     pool.call(whereabouts()).await.unwrap();
-    let journal = Journal::new();
+    let (journal, events) = (Journal::new(), pool.events());
     let limit = Duration::from_millis(300);
     let start = Instant::now();
     let err = pool.call(block(Duration::from_secs(600), journal.entry())).timeout(limit).await.unwrap_err();
@@ -212,4 +216,42 @@ async fn a_task_that_never_yields_costs_its_runner() {
     assert!(start.elapsed() >= limit + grace, "the runner had no grace: {:?}", start.elapsed());
     until("the runner is gone", || !process::is_alive(stuck)).await;
     pool.shutdown().await;
+    assert_eq!(left(events).await, [Leave::Stuck], "that is told");
+}
+
+/// Why runners were sent away, up to the end of the pool.
+async fn left(mut events: Events) -> Vec<Leave> {
+    let mut left = Vec::new();
+    while let Some(event) = events.next().await {
+        left.extend(if let Event::Shrunk { why, .. } = event { Some(why) } else { None });
+    }
+    left
+}
+
+/// Blocks a runner by a call with this link, whose caller then goes; returns when the runner has gone.
+async fn abandon(linked: bool, limit: Duration) -> Duration {
+    let grace = Duration::from_millis(500);
+    let pool = Runners::Processes.pool().max_concurrency(1).shutdown_timeout(grace).start(&node()).await.unwrap();
+    let (journal, events) = (Journal::new(), pool.events());
+    let start = Instant::now();
+    let call = pool.call(block(Duration::from_secs(600), journal.entry())).link(linked).timeout(limit);
+    let call = tokio::spawn(call);
+    let stuck = journal.pid("started").await;
+    call.abort();
+    until("the runner is gone", || !process::is_alive(stuck)).await;
+    let took = start.elapsed();
+    assert_ne!(pool.call(whereabouts()).await.unwrap().0, stuck);
+    pool.shutdown().await;
+    assert_eq!(left(events).await, [Leave::Stuck]);
+    took
+}
+
+async fn a_task_that_never_yields_costs_its_runner_when_its_caller_has_gone() {
+    abandon(true, Duration::from_secs(600)).await;
+}
+
+async fn an_unlinked_task_that_never_yields_costs_its_runner_after_its_deadline() {
+    let limit = Duration::from_secs(3);
+    let took = abandon(false, limit).await;
+    assert!(took >= limit, "it had {took:?}");
 }

@@ -92,6 +92,8 @@ async fn a_stall_shorter_than_the_lease_loses_nothing() {
         tokio::time::sleep(3 * LEASE / 4).await;
         signal(pid, Signal::SIGCONT);
         assert_eq!(call.await.unwrap().expect("it was not lost"), pid);
+        // Two stalls with no heartbeat between them are one.
+        tokio::time::sleep(LEASE / 4).await;
     }
     pool.shutdown().await;
 }

@@ -2,6 +2,7 @@
 
 mod grandchildren;
 mod parents;
+mod sweep;
 mod work;
 
 use std::process::ExitCode;
@@ -22,5 +23,6 @@ fn main() -> ExitCode {
         .role("grandparent", grandchildren::grandparent)
         .trials(parents::trials())
         .trials(grandchildren::trials())
+        .trials(sweep::trials())
         .run()
 }

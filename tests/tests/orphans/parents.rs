@@ -8,14 +8,15 @@ use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef};
 use flame_actors::{Message, Pool, placeable, task};
 use flame_local::ProcessBackend;
 use flame_tests::process::{Signal, descendants, is_alive, kill};
-use flame_tests::{BEFORE_START, Entry, Journal, OnDrop, Role, Runners, Spy, node, told, trials, until};
+use flame_tests::{BEFORE_START, Entry, Journal, LEASE, OnDrop, Role, Runners, Spy, node, told, trials, until, within};
 use libtest_mimic::Trial;
 
 use crate::work::{block, hang, print, take};
 
 pub(crate) fn trials() -> Vec<Trial> {
     trials![
-        twenty_busy_runners_are_gone_after_their_parent_was_killed,
+        twenty_busy_runners_are_gone_within_the_lease_and_a_second_after_their_parent_was_killed,
+        twenty_busy_runners_over_the_environment_are_gone_as_soon,
         a_parent_that_leaves_main_leaves_no_runner,
         a_parent_that_is_terminated_leaves_no_runner,
         linked_work_ends_with_the_parent,
@@ -32,6 +33,10 @@ pub(crate) fn trials() -> Vec<Trial> {
 const GRACE: Duration = Duration::from_secs(2);
 const RUNNERS: usize = 20;
 const JOURNAL: &str = "FLAME_TEST_JOURNAL";
+/// Then runners are booted as machines are, and nothing but their connections ties them to their parent.
+const MACHINES: &str = "FLAME_TEST_MACHINES";
+/// What a loaded machine may add.
+const SLACK: Duration = Duration::from_secs(3);
 
 fn journal() -> Entry {
     Entry::at(std::env::var_os(JOURNAL).expect("the trial gives one"))
@@ -50,6 +55,10 @@ async fn all_gone(pids: &[u32]) {
 /// Half of the runners await, half block a thread, some both of them.
 pub(crate) async fn busy() {
     let pool = Runners::Processes.pool().max(RUNNERS).max_concurrency(2).shutdown_timeout(GRACE);
+    let pool = match std::env::var_os(MACHINES) {
+        None => pool.backend(ProcessBackend::new()),
+        Some(_) => pool.backend(Spy::default()),
+    };
     let pool = pool.start(&node()).await.unwrap();
     for n in 0..2 * RUNNERS {
         if n % 2 == 0 {
@@ -61,15 +70,29 @@ pub(crate) async fn busy() {
     pending().await
 }
 
-async fn twenty_busy_runners_are_gone_after_their_parent_was_killed() {
+async fn twenty_busy_runners_are_gone(more: &[(&str, &str)]) {
     let journal = Journal::new();
-    let mut role = start("busy", &journal);
+    let mut environment = vec![(JOURNAL, journal.entry().path().to_str().expect("plain letters").to_owned())];
+    environment.push((LEASE, "2000".to_owned()));
+    environment.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut role = Role::start("busy", &environment);
     until("all work has started", || journal.lines().len() == 2 * RUNNERS).await;
     let runners = descendants(role.pid());
     assert_eq!(runners.len(), RUNNERS);
     role.signal(Signal::SIGKILL);
+    let left = || runners.iter().filter(|pid| is_alive(**pid)).count();
+    within(Duration::from_secs(3) + SLACK, "every runner is gone", || left() == 0).await;
     role.ended().await;
-    all_gone(&runners).await;
+}
+
+async fn twenty_busy_runners_are_gone_within_the_lease_and_a_second_after_their_parent_was_killed() {
+    twenty_busy_runners_are_gone(&[]).await;
+}
+
+/// Nothing but the network tells them.
+async fn twenty_busy_runners_over_the_environment_are_gone_as_soon() {
+    twenty_busy_runners_are_gone(&[(MACHINES, "")]).await;
 }
 
 pub(crate) async fn leaving() {
