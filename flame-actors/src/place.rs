@@ -143,6 +143,9 @@ where
     /// [`Pool::events`], more calls end at once. A message that was on its way when the child ended may be lost; none
     /// arrives twice.
     ///
+    /// A runner that is drained, or wanted away by its platform, does not wait for such a child: it is stopped there, and
+    /// placed on another one. That is no restart that counts.
+    ///
     /// The first start is not tried again: what it fails with is the error of the placement.
     pub fn restart(mut self, restart: Restart) -> Self {
         self.set(|request| request.restart = restart);

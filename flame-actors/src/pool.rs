@@ -213,6 +213,7 @@ impl Pool {
 
     /// Gives the runner of this node name no more work, and sends it away when what it has has ended.
     ///
+    /// Placed children that come back ([`Restart`](crate::Restart)) are stopped there and placed on another runner.
     /// Returns when it is gone; dropped before, the runner is drained all the same. The pool boots another one where
     /// `min`, `buffer` or those who wait ask for it, and `max` has room, which this one takes up until it is gone.
     ///
@@ -242,9 +243,11 @@ impl Pool {
         }
         let leaving = change(&mut state);
         let leaving: Vec<_> = state.all(leaving);
+        let draining = state.draining();
         self.changed(&state);
         drop(state);
         leaving.iter().for_each(|runner| self.send_away(runner, Leave::Drained));
+        draining.iter().for_each(Runner::move_children);
         self.tell(PoolMsg::Look);
         Ok(())
     }
@@ -382,6 +385,12 @@ async fn sweep(parent: String, backend: Arc<dyn Backend>) {
 }
 
 impl State {
+    /// Those that go when they have no more work.
+    fn draining(&self) -> Vec<Arc<Runner>> {
+        let drains = |id: &u64| matches!(self.scale.state(*id), Some((RunnerState::Draining, _)));
+        self.runners.iter().filter(|(id, _)| drains(id)).map(|(_, up)| Arc::clone(&up.runner)).collect()
+    }
+
     /// The runners of these numbers.
     fn all(&self, ids: impl IntoIterator<Item = u64>) -> Vec<Arc<Runner>> {
         ids.into_iter().filter_map(|id| self.runners.get(&id)).map(|up| Arc::clone(&up.runner)).collect()

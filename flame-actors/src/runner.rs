@@ -110,6 +110,16 @@ impl Runner {
         self.hosted.id()
     }
 
+    /// Has the children that come back go on elsewhere.
+    pub(crate) fn move_children(self: &Arc<Self>) {
+        let under_way = self.work.under_way.lock();
+        for placement in under_way.placements.values() {
+            if let Child::Guarded(ward) = &placement.child {
+                let _ = ward.cast(Ward::Move(Arc::clone(self)));
+            }
+        }
+    }
+
     /// Whether it has said that it is wanted away.
     pub(crate) fn wants_to_leave(&self) -> bool {
         *self.work.leaving.borrow()

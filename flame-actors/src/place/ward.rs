@@ -58,6 +58,8 @@ pub(crate) enum Ward {
     Saved(Bytes),
     /// It is to be placed again, after a while.
     Begin(Duration),
+    /// It is to leave this runner for another one, if it is there and comes back at all.
+    Move(Arc<Runner>),
     /// It is to end until it is placed again.
     Halt,
     /// It is to end for good.
@@ -69,7 +71,7 @@ impl ractor::Message for Ward {}
 pub(super) struct Keeping {
     keep: Keep,
     history: History,
-    /// Whether the end of the child is wanted: for good, or until it is placed again.
+    /// Whether the end of the child is wanted, and for what.
     wanted: Option<Wanted>,
     /// The runner that has to be gone before the child is placed again.
     lost: Option<Arc<Runner>>,
@@ -79,7 +81,11 @@ pub(super) struct Keeping {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
+    /// To be placed again at once.
+    Moved,
+    /// Until its supervisor has it placed again.
     Halted,
+    /// For good.
     Ended,
 }
 
@@ -122,6 +128,10 @@ impl Actor for WardActor {
                 keeping.begin(&myself, after);
                 None
             }
+            Ward::Move(from) => {
+                keeping.leave(&from);
+                None
+            }
             Ward::Halt => keeping.halt(),
             Ward::Stop => keeping.stop(),
         };
@@ -151,6 +161,11 @@ impl Keeping {
             _ => None,
         };
         match self.wanted.take() {
+            Some(Wanted::Moved) => {
+                self.keep.gate.shut();
+                self.begin(myself, Duration::ZERO);
+                None
+            }
             Some(Wanted::Halted) if self.keep.plan.comes_back() => {
                 self.keep.gate.shut();
                 self.tell_group(Told::Halted { child: self.keep.guardian });
@@ -233,14 +248,28 @@ impl Keeping {
         }
     }
 
+    /// Its runner takes no more work, and goes when it has none: the child goes on elsewhere.
+    fn leave(&mut self, from: &Arc<Runner>) {
+        let is_there = self.keep.child.lock().as_ref().is_some_and(|child| Arc::ptr_eq(child.runner(), from));
+        if is_there && self.wanted.is_none() && self.keep.plan.comes_back() {
+            self.wanted = Some(Wanted::Moved);
+            self.order_stop_in_time();
+        }
+    }
+
     /// The child is to be down. What is being placed comes up first, so that there is never one too many.
     fn halt(&mut self) -> Option<Exit> {
-        self.wanted = Some(Wanted::Halted);
-        if !self.order_stop() && self.placing.is_none() {
-            self.wanted = None;
+        if self.keep.child.lock().is_none() && self.placing.is_none() {
             self.tell_group(Told::Halted { child: self.keep.guardian });
             return None;
         }
+        self.wanted = Some(Wanted::Halted);
+        self.order_stop_in_time();
+        None
+    }
+
+    fn order_stop_in_time(&self) {
+        self.order_stop();
         // One that does not stop in time is killed, as OTP's supervisors do.
         let (child, grace) = (Arc::clone(&self.keep.child), self.keep.plan.pool.shutdown_timeout());
         let then = child.lock().clone();
@@ -252,7 +281,6 @@ impl Keeping {
                 now.order(Order::Kill);
             }
         });
-        None
     }
 
     fn stop(&mut self) -> Option<Exit> {

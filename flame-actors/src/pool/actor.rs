@@ -286,6 +286,7 @@ impl Pool {
         let mut state = self.0.state.lock();
         let aged = state.scale.drain_aged(now);
         let aged = state.all(aged);
+        let draining = state.draining();
         let mut idle = Vec::new();
         for found in state.scale.long_idle(now) {
             match &self.0.config.idle_check {
@@ -301,6 +302,7 @@ impl Pool {
         self.changed(&state);
         drop(state);
         aged.iter().for_each(|runner| self.send_away(runner, Leave::Drained));
+        draining.iter().for_each(Runner::move_children);
         idle.iter().for_each(|runner| self.send_away(runner, Leave::Idle));
         next.saturating_duration_since(now).max(SHORTEST_LOOK)
     }

@@ -97,6 +97,8 @@ impl Pool {
         drop(state);
         if leaves {
             self.send_away(runner, Leave::Asked);
+        } else {
+            runner.move_children();
         }
     }
 

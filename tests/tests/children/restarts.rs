@@ -28,6 +28,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         what_is_sent_while_a_child_is_down_arrives_in_order,
         past_a_thousand_messages_casts_are_dropped_and_calls_end,
         a_child_that_is_down_can_be_stopped,
+        a_permanent_child_of_a_drained_runner_goes_on_elsewhere,
+        a_permanent_child_of_a_runner_that_is_wanted_away_goes_on_elsewhere,
     ]);
     trials
 }
@@ -265,4 +267,32 @@ async fn a_child_that_is_down_can_be_stopped() {
     until("nobody waits for a slot", || pool.status().waiting == 0).await;
     assert_eq!(starts(&journal), 1);
     pool.shutdown().await;
+}
+
+async fn moved(pool: &Pool, drain: impl AsyncFnOnce(u32)) {
+    let (home, _) = Home::start().await;
+    let journal = Journal::new();
+    let placing = pool.place_child(Probe, Args::well(&journal)).restart(Restart::Permanent).max_restarts(0, LONG);
+    let child = placing.linked_to(&home).await.unwrap();
+    let first = pid(&child).await;
+    drain(first).await;
+    started(&journal, 2).await;
+    assert!(journal.has("post_stop"), "it was stopped in good order");
+    let second = eventually("it answers", async { pid(&child).await }).await;
+    assert_ne!(first, second);
+    until("the first runner is gone", || !process::is_alive(first)).await;
+    pool.shutdown().await;
+}
+
+const LONG: Duration = Duration::from_secs(600);
+
+async fn a_permanent_child_of_a_drained_runner_goes_on_elsewhere() {
+    let pool = Runners::Processes.pool().max(2).start(&node()).await.unwrap();
+    moved(&pool, async |_| pool.drain(&pool.status().runners[0].node).await.unwrap()).await;
+}
+
+/// The pool has room for one runner only.
+async fn a_permanent_child_of_a_runner_that_is_wanted_away_goes_on_elsewhere() {
+    let pool = Runners::Processes.pool().max(1).start(&node()).await.unwrap();
+    moved(&pool, async |pid| process::signal(pid, process::Signal::SIGTERM)).await;
 }
