@@ -107,15 +107,12 @@ impl Client {
         self.heard.lock().unwrap().closed
     }
 
-    /// Asks until the answer, which begins so, is as wanted.
-    pub(crate) fn asks_until(&self, question: &str, start: &str, mut wanted: impl FnMut(&str) -> bool) -> String {
-        loop {
+    /// Asks until this is the answer.
+    pub(crate) fn asks_until(&self, question: &str, answer: &str) {
+        wait(&format!("the answer {answer:?} to {question:?}"), || {
             self.says(question);
-            let answer = self.hears(start);
-            if wanted(&answer) {
-                return answer;
-            }
-        }
+            self.hears("* ") == answer
+        });
     }
 
     /// Who is in its room.
