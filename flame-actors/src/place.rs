@@ -67,8 +67,8 @@ pub trait Placeable: Actor {
 /// A placement that is about to be made; await it.
 ///
 /// The child ends with the actor given to [`linked_to`](Self::linked_to), and its end reaches that actor as a
-/// `SupervisionEvent`: `ActorTerminated` with its reason, or `ActorFailed` with a [`ChildError`]. Without one it ends
-/// with its pool. Dropped half-way, the future leaves nothing behind.
+/// `SupervisionEvent`: `ActorTerminated` with its reason, or `ActorFailed` with a [`ChildError`](crate::ChildError).
+/// Without one it ends with its pool. Dropped half-way, the future leaves nothing behind.
 ///
 /// # Errors
 /// [`Error::NotStarted`] with the error of `pre_start`, [`Error::Panicked`] with the panic of it, and those of

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 /// So many lines are kept.
 const KEPT: usize = 10;
 
-/// The last lines of a room: all that a snapshot of the room would have to hold.
-#[derive(Default, Serialize, Deserialize)]
+/// The last lines of a room: all that a snapshot of the room has to hold.
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct History(VecDeque<String>);
 
 impl History {

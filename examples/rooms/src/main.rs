@@ -51,13 +51,14 @@
 //! | `lobby.rs` | `place_child` with `Restart::Permanent`, the pool's events, and the end of a room as a monitor is told it |
 //! | `connection.rs` | a client's commands; its ref to the room is good for all incarnations of that |
 //! | `client.rs`, `lines.rs` | bounds for a client that does not read, and for one that sends anything |
-//! | `history.rs` | the state that a room loses with its runner |
+//! | `history.rs` | the state that outlives an incarnation: `Snapshot` in `room.rs` hands it over after each line |
 //!
 //! # What is lost with a runner, and what is not
 //!
-//! Lost are the messages that were on their way to its rooms or from them, and what these rooms knew: the last lines.
-//! Not lost are the connections, the rooms' refs, what is said to a room while it is down, and who is in it, since the
-//! lobby knows that and each incarnation of a room asks it before its first message.
+//! Lost are the messages that were on their way to its rooms or from them, and of what was said the line or so whose
+//! snapshot was on its way. Not lost are the connections, the rooms' refs, what is said to a room while it is down, the
+//! last lines before that, and who is in it, since the lobby knows that and each incarnation of a room asks it before its
+//! first message.
 //!
 //! A line that comes back to its speaker was said in the room. One that does not was lost, or the room was before it
 //! had told everybody: nothing is sent twice.

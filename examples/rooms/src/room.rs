@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, call_t};
-use flame_actors::{ActorAddr, BoundedSender, Message, placeable, runner};
+use flame_actors::{ActorAddr, BoundedSender, Message, Snapshot, placeable, runner};
 use nix::sys::signal::{Signal, raise};
 use serde::{Deserialize, Serialize};
 
@@ -64,8 +64,9 @@ pub(crate) struct State {
     name: String,
     version: u64,
     present: BTreeMap<u64, Present>,
-    /// Lost with the runner.
     history: History,
+    /// Whether the history has changed since the last snapshot.
+    is_new: bool,
 }
 
 struct Present {
@@ -85,7 +86,7 @@ impl Actor for Room {
         let ask = call_t!(lobby, LobbyMsg::Members, ASKING.as_millis() as u64, name.clone());
         let Members { version, members } = ask.context("the lobby did not say who is in the room")?;
         let present = members.into_iter().map(|member| (member.id, Present::new(member))).collect();
-        Ok(State { name, version, present, history: History::default() })
+        Ok(State { name, version, present, history: History::default(), is_new: false })
     }
 
     async fn handle(
@@ -109,6 +110,24 @@ impl Actor for Room {
     }
 }
 
+/// The next incarnation knows what was said.
+impl Snapshot for Room {
+    type Snapshot = History;
+
+    fn snapshot(&self, state: &mut State) -> Option<History> {
+        std::mem::take(&mut state.is_new).then(|| state.history.clone())
+    }
+
+    async fn restore(
+        &self,
+        myself: ActorRef<RoomMsg>,
+        open: Open,
+        history: History,
+    ) -> Result<State, ActorProcessingErr> {
+        Ok(State { history, ..self.pre_start(myself, open).await? })
+    }
+}
+
 impl Present {
     fn new(Member { name, client, .. }: Member) -> Self {
         Self { name, client: BoundedSender::new(client.into_ref(), UNDER_WAY) }
@@ -127,6 +146,7 @@ impl State {
         let line = format!("{name}: {text}");
         self.tell_all(&line, None).await;
         self.history.add(line);
+        self.is_new = true;
     }
 
     fn who(&self) -> String {
@@ -199,7 +219,8 @@ mod tests {
         let (alice, mut heard) = member(1, "alice").await;
         let (bob, _) = member(2, "bob").await;
         let present = [(1, Present::new(alice.clone())), (2, Present::new(bob.clone()))].into();
-        let mut room = State { name: "tea".to_owned(), version: 7, present, history: History::default() };
+        let mut room =
+            State { name: "tea".to_owned(), version: 7, present, history: History::default(), is_new: false };
         for version in [6, 7] {
             room.update(list(version, &[&alice])).await;
             assert_eq!(room.who(), "in tea: alice, bob");
