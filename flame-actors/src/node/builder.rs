@@ -1,0 +1,228 @@
+//! How this process becomes a node.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
+
+use super::join::{self, Build, Purpose, Welcome};
+use super::lease::Side;
+use super::link::Link;
+use super::session::Session;
+use super::{AsRunner, Inner, NODE, Node, build, checked, route, runtime, unique};
+use crate::error::{Cause, Error};
+use crate::parent::{self, Booted};
+use crate::registry;
+use crate::runner::agent::Agent;
+
+/// Both sides of a link give up after this long without hearing from the other.
+const DEFAULT_LEASE: Duration = Duration::from_secs(15);
+const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+/// A runner whose parent is gone, and whose work has ended, has this long to leave `main` by itself.
+const EXIT_GRACE: Duration = Duration::from_millis(300);
+/// Settings of a [`Node`], from [`Node::builder`].
+#[derive(Clone, Debug)]
+pub struct NodeBuilder {
+    name: Option<String>,
+    listen: SocketAddr,
+    advertise: Option<String>,
+    lease: Duration,
+    build_id: Option<String>,
+    handle_signals: bool,
+}
+
+impl NodeBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            name: None,
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            advertise: None,
+            lease: DEFAULT_LEASE,
+            build_id: None,
+            handle_signals: true,
+        }
+    }
+
+    /// The first part of the node's name, to which a unique id is added; by default the executable's name.
+    ///
+    /// A runner's name is given to it by its parent.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Where runners can reach this node; by default a free port of 127.0.0.1.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// The host, or `host:port`, that runners dial; by default the listener's own address.
+    #[must_use]
+    pub fn advertise(mut self, host: impl Into<String>) -> Self {
+        self.advertise = Some(host.into());
+        self
+    }
+
+    /// How long one side believes in the other without hearing from it: 15 s by default, 1 s at the least.
+    ///
+    /// A node that wakes up after its lease takes and answers nothing more; code of the application may run on it for a
+    /// moment before that is noticed.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// Stands for the build in the comparison between parent and runner; by default the executable's ELF build id.
+    ///
+    /// For images that carry another build of the same source.
+    #[must_use]
+    pub fn build_id(mut self, id: impl Into<String>) -> Self {
+        self.build_id = Some(id.into());
+        self
+    }
+
+    /// Whether a runner that serves takes SIGTERM and SIGINT as the wish that it leaves; `true` by default.
+    ///
+    /// See [`Node::serve`]. A parent takes no signal before [`Node::shutdown_on_signal`] is called.
+    #[must_use]
+    pub fn handle_signals(mut self, handle: bool) -> Self {
+        self.handle_signals = handle;
+        self
+    }
+
+    /// Starts this process' node, or returns the one that was started before, whatever these settings are.
+    ///
+    /// # Errors
+    /// As [`Node::start`]; [`Error::Config`] names a setting that cannot work.
+    pub async fn start(self) -> Result<Node, Error> {
+        NODE.get_or_try_init(|| self.start_first()).await.cloned()
+    }
+
+    async fn start_first(self) -> Result<Node, Error> {
+        registry::check()?;
+        if self.lease < SHORTEST_LEASE {
+            let reason = format!("{:?} is shorter than {SHORTEST_LEASE:?}", self.lease);
+            return Err(Error::Config { option: "lease".to_owned(), reason });
+        }
+        let build = Build::of_this_process(self.build_id.as_deref().unwrap_or_else(|| build::id()));
+        match parent::booted().await? {
+            None => {
+                let name = match self.name.clone() {
+                    Some(name) => checked("name", name)?,
+                    None => executable_name(),
+                };
+                let full: Arc<str> = format!("{name}-{}", unique()).into();
+                route::set_name(&full);
+                Ok(self.into_node(full, name, build, OnceCell::new(), None))
+            }
+            Some(booted) => self.join(build, booted).await,
+        }
+    }
+
+    /// Becomes a runner: opens the link and, while the application starts, the session.
+    async fn join(self, build: Build, booted: Booted) -> Result<Node, Error> {
+        let Booted { invitation, lifeline } = booted;
+        let name = Arc::clone(&invitation.node);
+        let (stream, welcome) = invitation.dial::<Welcome>(Purpose::Link, invitation.token.clone(), &build).await?;
+        route::set_name(&name);
+        let agent = Agent::start(Arc::clone(&name), Handle::current(), welcome.shutdown_timeout);
+        let link =
+            Link::over_wire(Arc::clone(&invitation.parent), Side::Runner, welcome.lease, Arc::new(Arc::clone(&agent)));
+        agent.attach(&link);
+        route::add_parent(&link);
+
+        let session = Session::start(&name, Some(welcome.cookie.clone())).await?;
+        let parent = invitation.parent();
+        let has_lifeline = lifeline.is_some();
+        let runner = AsRunner { parent, agent: Arc::clone(&agent), has_lifeline };
+        let given_name = name.to_string();
+        let node = self.into_node(
+            name,
+            given_name,
+            build.clone(),
+            OnceCell::new_with(Some(Arc::clone(&session))),
+            Some(runner),
+        );
+
+        link.start(stream);
+        runtime::spawn(open_session(session, invitation, welcome, build, Arc::clone(&link)));
+        if let Some(lifeline) = lifeline {
+            runtime::spawn(async move {
+                parent::cut(lifeline).await;
+                link.close(Cause::ConnectionClosed);
+            });
+        }
+        runtime::spawn(async move {
+            agent.stopped().await;
+            if agent.lost_its_parent() {
+                tokio::time::sleep(EXIT_GRACE).await;
+                tracing::warn!("the parent is gone and this runner has not left main: exiting");
+                if has_lifeline {
+                    parent::end_process_group();
+                }
+                std::process::exit(1);
+            }
+        });
+        Ok(node)
+    }
+
+    fn into_node(
+        self,
+        name: Arc<str>,
+        given_name: String,
+        build: Build,
+        session: OnceCell<Arc<Session>>,
+        runner: Option<AsRunner>,
+    ) -> Node {
+        Node(Arc::new(Inner {
+            name,
+            given_name,
+            build,
+            listen: self.listen,
+            advertise: self.advertise,
+            lease: self.lease,
+            handle_signals: self.handle_signals,
+            listener: OnceCell::new(),
+            session,
+            on_signal: OnceCell::new(),
+            provided: RwLock::default(),
+            pools: Mutex::default(),
+            runner,
+        }))
+    }
+}
+
+/// Losing the session is losing the parent, as losing the link is.
+async fn open_session(
+    session: Arc<Session>,
+    invitation: join::Invitation,
+    welcome: Welcome,
+    build: Build,
+    link: Arc<Link>,
+) {
+    let opened = invitation.dial::<()>(Purpose::Session, welcome.session_token, &build).await;
+    match opened.and_then(|(stream, ())| session.attach(stream, &invitation.parent, welcome.lease, false)) {
+        Ok(()) => {
+            session.closed(&invitation.parent).await;
+            link.close(Cause::ConnectionClosed);
+        }
+        Err(err) => {
+            tracing::warn!(%err, "no session with the parent");
+            link.close(Cause::Refused(err.to_string()));
+        }
+    }
+}
+
+fn executable_name() -> String {
+    let path = std::env::current_exe().unwrap_or_default();
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let name: String = stem.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-' || *c == '_').take(64).collect();
+    if name.is_empty() { "node".to_owned() } else { name }
+}

@@ -1,0 +1,159 @@
+//! A link on the wire: one task reads, one writes, one keeps the lease.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+
+use super::{Link, Outgoing, WriteQueue};
+use crate::error::Cause;
+use crate::node::frame::{Frame, Reader, Writing};
+use crate::node::lease::{Moment, Standing};
+
+/// Above this many bytes a batch is written before more is added to it.
+const BATCH_BYTES: usize = 64 * 1024;
+
+impl WriteQueue {
+    fn put_beats(&self, buf: &mut BytesMut) {
+        for head in self.beats.lock().drain(..) {
+            Writing::new(&head, &[]).put(buf);
+        }
+    }
+}
+
+pub(super) async fn read_loop<S: AsyncRead>(link: Arc<Link>, mut read: ReadHalf<S>) {
+    let mut reader = Reader::default();
+    let mut closed = link.closed.subscribe();
+    // Frames that came while the lease was unproven.
+    let mut held = Vec::new();
+    let cause = loop {
+        reader.buf.reserve(BATCH_BYTES);
+        let read = tokio::select! {
+            read = read.read_buf(&mut reader.buf) => read,
+            _ = closed.wait_for(Option::is_some) => break None,
+        };
+        if !matches!(read, Ok(1..)) {
+            break Some(Cause::ConnectionClosed);
+        }
+        if let Err(cause) = link.take_frames(&mut reader, &mut held) {
+            break Some(cause);
+        }
+    };
+    match cause {
+        Some(cause) => link.close(cause),
+        // What is left unread makes the system reset the connection, and what it still has to send is lost.
+        None => drop(link.unless_expired(tokio::io::copy(&mut read, &mut tokio::io::sink())).await),
+    }
+    link.ended.send_modify(|ended| *ended += 1);
+}
+
+impl Link {
+    /// Takes the frames that have been read. After a stall that was longer than the lease nothing is taken.
+    fn take_frames(self: &Arc<Self>, reader: &mut Reader, held: &mut Vec<(Frame, Bytes)>) -> Result<(), Cause> {
+        let now = Moment::now();
+        let mut standing = {
+            let mut lease = self.lease.lock();
+            let standing = lease.standing(now);
+            if standing == Standing::Good {
+                lease.heard(now);
+            }
+            standing
+        };
+        loop {
+            match standing {
+                Standing::Expired => return Err(Cause::LeaseExpired),
+                Standing::Good => held.drain(..).for_each(|(frame, body)| self.dispatch(frame, body)),
+                Standing::Unproven => {}
+            }
+            let Some((frame, body)) = reader.take().map_err(Cause::Protocol)? else { return Ok(()) };
+            match (standing, &frame) {
+                (Standing::Unproven, Frame::Ping(_) | Frame::Pong(_)) => {
+                    self.dispatch(frame, body);
+                    standing = self.standing();
+                }
+                (Standing::Unproven, _) => held.push((frame, body)),
+                _ => self.dispatch(frame, body),
+            }
+        }
+    }
+}
+
+pub(super) async fn write_loop<S: AsyncWrite>(link: Arc<Link>, mut write: WriteHalf<S>) {
+    let ended = link.write_frames(&mut write).await;
+    link.ended.send_modify(|ended| *ended += 1);
+    if let Err(cause) = ended {
+        link.close(cause.clone());
+        if cause == Cause::LeaseExpired {
+            // The connection is open until then.
+            let quiet = link.lease.lock().keeps_quiet();
+            tokio::time::sleep(quiet).await;
+        }
+    }
+}
+
+impl Link {
+    /// Writes what is queued until the link is closed.
+    async fn write_frames<S: AsyncWrite>(self: &Arc<Self>, write: &mut WriteHalf<S>) -> Result<(), Cause> {
+        let Outgoing::Wire(queue) = &self.out else { return Ok(()) };
+        let mut buf = BytesMut::with_capacity(BATCH_BYTES);
+        loop {
+            // Looked at before the queue, so that what was queued before the close is still written.
+            let closed = self.cause();
+            let standing = self.standing();
+            if closed == Some(Cause::LeaseExpired) || standing == Standing::Expired {
+                return Err(Cause::LeaseExpired);
+            }
+            let batch = match standing {
+                Standing::Good => std::mem::take(&mut *queue.frames.lock()),
+                _ => Vec::new(),
+            };
+            queue.put_beats(&mut buf);
+            if batch.is_empty() && buf.is_empty() {
+                if closed.is_some() {
+                    let _ = tokio::time::timeout(Duration::from_secs(1), write.shutdown()).await;
+                    return Ok(());
+                }
+                tokio::select! {
+                    () = queue.ready.notified() => {}
+                    () = self.proven.notified(), if standing == Standing::Unproven => {}
+                }
+                continue;
+            }
+            for (head, body) in batch {
+                let mut writing = Writing::new(&head, &body);
+                let mut more = true;
+                while more {
+                    more = writing.put(&mut buf);
+                    if buf.len() >= BATCH_BYTES {
+                        self.unless_expired(write.write_all_buf(&mut buf)).await?;
+                        if self.standing() == Standing::Expired {
+                            return Err(Cause::LeaseExpired);
+                        }
+                        queue.put_beats(&mut buf);
+                    }
+                }
+            }
+            self.unless_expired(write.write_all_buf(&mut buf)).await?;
+            self.unless_expired(write.flush()).await?;
+        }
+    }
+}
+
+pub(super) async fn lease_loop(link: Arc<Link>) {
+    loop {
+        let (number, pause) = {
+            let (mut lease, now) = (link.lease.lock(), Moment::now());
+            if lease.standing(now) == Standing::Expired {
+                drop(lease);
+                return link.close(Cause::LeaseExpired);
+            }
+            (lease.beat(now), lease.every().min(lease.left(now) + Duration::from_millis(1)))
+        };
+        let _ = link.send(Frame::Ping(number), Bytes::new());
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = link.wait_closed() => return,
+        }
+    }
+}
