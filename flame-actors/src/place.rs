@@ -89,6 +89,7 @@ struct Request<A: Placeable> {
     timeout: Option<Duration>,
     restart: Restart,
     intensity: Intensity,
+    hold: usize,
     group: Option<ActorRef<PlacementSupervisorMsg>>,
     actor: PhantomData<fn(A)>,
 }
@@ -103,7 +104,8 @@ where
         let child = encode(&actor, &arguments);
         let (supervisor, timeout, group, actor) = (None, None, None, PhantomData);
         let (restart, intensity) = (Restart::default(), Intensity::default());
-        let request = Request { pool, child, supervisor, timeout, restart, intensity, group, actor };
+        let hold = 1000;
+        let request = Request { pool, child, supervisor, timeout, restart, intensity, hold, group, actor };
         Self(State::Described(Box::new(request)))
     }
 
@@ -139,8 +141,8 @@ where
     /// by default.
     ///
     /// It starts anew from its handler and arguments, on any runner of the pool, and once its old runner is gone; its
-    /// ref stays valid. While it is down up to 1,000 messages wait for it, in order. More casts are dropped and told in
-    /// [`Pool::events`], more calls end at once. A message that was on its way when the child ended may be lost; none
+    /// ref stays valid. While it is down messages wait for it, in order, up to [`hold_while_down`](Self::hold_while_down).
+    /// More casts are dropped and told in [`Pool::events`], more calls end at once. A message that was on its way when the child ended may be lost; none
     /// arrives twice.
     ///
     /// A runner that is drained, or wanted away by its platform, does not wait for such a child: it is stopped there, and
@@ -149,6 +151,12 @@ where
     /// The first start is not tried again: what it fails with is the error of the placement.
     pub fn restart(mut self, restart: Restart) -> Self {
         self.set(|request| request.restart = restart);
+        self
+    }
+
+    /// So many messages wait for a child that is down and comes back; 1,000 by default.
+    pub fn hold_while_down(mut self, messages: usize) -> Self {
+        self.set(|request| request.hold = messages);
         self
     }
 
@@ -242,7 +250,7 @@ where
     A: Placeable,
     A::Msg: Message,
 {
-    let Request { pool, child, supervisor, timeout, restart, intensity, group, actor: _ } = request;
+    let Request { pool, child, supervisor, timeout, restart, intensity, hold, group, actor: _ } = request;
     let child = child?;
     let start = Instant::now();
     let mut asked = pool.ask()?;
@@ -255,7 +263,7 @@ where
         let supervisor = supervisor.clone().or_else(|| pool.cell()).ok_or_else(|| pool.closed_error())?;
         let left = timeout.map_or_else(|| pool.timeout(), |timeout| timeout.saturating_sub(start.elapsed()));
         let (pool, child, group) = (pool.clone(), child.clone(), group.clone());
-        let plan = Plan { pool, child, restart, intensity, group };
+        let plan = Plan { pool, child, restart, intensity, hold, group };
         let starting = Starting::<A::Msg>::begin(Charge { slot, plan }, supervisor)?;
         match tokio::time::timeout(left, starting.claim()).await {
             Ok(Ok(guardian)) => return Ok(guardian),

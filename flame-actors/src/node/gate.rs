@@ -10,15 +10,13 @@ use super::link::Link;
 use crate::Error;
 use crate::message::{Permit, ReplySink};
 
-/// So many messages wait for a child that is down; more are dropped.
-const HELD_WHILE_DOWN: usize = 1000;
-
 /// Holds what is sent to a child that is starting, or is placed again: its ref is known all the time.
 pub(crate) struct Gate {
     way: RwLock<Way>,
     held: Mutex<Held>,
-    /// Whether the child is placed again: then a closed link is not its end.
-    comes_back: bool,
+    /// So many messages wait for a child that is down; more are dropped. `None`: it does not come back, and a closed
+    /// link is its end.
+    hold: Option<usize>,
 }
 
 enum Way {
@@ -42,8 +40,8 @@ struct Message {
 }
 
 impl Gate {
-    pub(super) fn new(comes_back: bool) -> Self {
-        Self { way: RwLock::new(Way::Starting), held: Mutex::default(), comes_back }
+    pub(super) fn new(hold: Option<usize>) -> Self {
+        Self { way: RwLock::new(Way::Starting), held: Mutex::default(), hold }
     }
 
     pub(super) fn pass(
@@ -57,10 +55,10 @@ impl Gate {
         let way = self.way.read();
         let bound = match &*way {
             Way::Starting => usize::MAX,
-            Way::Open(link, pid) if !self.comes_back || link.cause().is_none() => {
+            Way::Open(link, pid) if self.hold.is_none() || link.cause().is_none() => {
                 return link.send_message(None, *pid, timeout, reply, permit, body);
             }
-            Way::Open(..) | Way::Down => HELD_WHILE_DOWN,
+            Way::Open(..) | Way::Down => self.hold.unwrap_or(0),
         };
         let mut held = self.held.lock();
         if held.messages.len() < bound {

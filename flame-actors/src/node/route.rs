@@ -205,8 +205,8 @@ pub(crate) fn to(pid: &ActorId) -> Option<Route> {
 }
 
 /// Has what is sent to a guardian go through this gate.
-pub(crate) fn add_guardian(guardian: &ActorId, comes_back: bool) -> Arc<Gate> {
-    let gate = Arc::new(Gate::new(comes_back));
+pub(crate) fn add_guardian(guardian: &ActorId, hold: Option<usize>) -> Arc<Gate> {
+    let gate = Arc::new(Gate::new(hold));
     add(guardian.pid(), Route::Child(Arc::clone(&gate)));
     gate
 }

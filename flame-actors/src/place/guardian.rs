@@ -95,7 +95,7 @@ impl<M: Message> Actor for Guardian<M> {
         let me = myself.get_id();
         route::expect::<M>();
         // The child may tell its ref, which is this actor's, before it has started.
-        let gate = Gated { me, gate: route::add_guardian(&me, plan.comes_back()) };
+        let gate = Gated { me, gate: route::add_guardian(&me, plan.comes_back().then_some(plan.hold)) };
         let runner = Arc::clone(slot.runner());
         let mut unplaced = runner.place(slot, me.pid(), plan.child.clone()).map_err(|err| match err {
             Error::RunnerLost { .. } => NotPlaced::NotSent,

@@ -27,6 +27,8 @@ pub(super) struct Plan {
     pub(super) child: Encoded,
     pub(super) restart: Restart,
     pub(super) intensity: Intensity,
+    /// So many messages wait while the child is down.
+    pub(super) hold: usize,
     /// Who decides about restarts instead.
     pub(super) group: Option<ActorRef<PlacementSupervisorMsg>>,
 }

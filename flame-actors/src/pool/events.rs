@@ -91,7 +91,7 @@ pub enum Event {
         /// The runner.
         runner: String,
     },
-    /// Messages for a placed child that was down were more than the 1,000 that wait for it, and were dropped.
+    /// Messages for a placed child that was down were more than may wait for it, and were dropped.
     MessagesDropped {
         /// The actor.
         actor: String,

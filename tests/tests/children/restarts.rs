@@ -27,6 +27,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_permanent_child_outlives_its_runner,
         what_is_sent_while_a_child_is_down_arrives_in_order,
         past_a_thousand_messages_casts_are_dropped_and_calls_end,
+        no_message_waits_where_none_is_to_be_held,
         a_child_that_is_down_can_be_stopped,
         a_permanent_child_of_a_drained_runner_goes_on_elsewhere,
         a_permanent_child_of_a_runner_that_is_wanted_away_goes_on_elsewhere,
@@ -253,6 +254,27 @@ async fn past_a_thousand_messages_casts_are_dropped_and_calls_end() {
     assert_eq!(dropped.await, 11);
     let added = eventually("it answers", async { call!(child, ProbeMsg::Added) }).await.unwrap();
     assert_eq!(added, (0..1000).collect::<Vec<_>>());
+    pool.shutdown().await;
+}
+
+async fn no_message_waits_where_none_is_to_be_held() {
+    let pool = Runners::Processes.start().await;
+    let (home, _) = Home::start().await;
+    let placing = pool.place_child(Probe, Args::well(&Journal::new())).restart(Restart::Permanent).hold_while_down(0);
+    let child = placing.linked_to(&home).await.unwrap();
+    down(&pool, &child).await;
+    child.cast(ProbeMsg::Add(1)).unwrap();
+    eventually("the call ends", async { call!(child, ProbeMsg::Pid) }).await.unwrap_err();
+    pool.resume_growth().unwrap();
+    let added = eventually("it answers", async {
+        loop {
+            match call!(child, ProbeMsg::Added) {
+                Ok(added) => break added,
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    });
+    assert_eq!(added.await, []);
     pool.shutdown().await;
 }
 
