@@ -184,6 +184,7 @@ pub(crate) struct Encoded {
     /// The handler and the arguments.
     pub(crate) body: Bytes,
     pub(crate) linked: bool,
+    pub(crate) comes_back: bool,
 }
 
 fn encode<A>(actor: &A, arguments: &A::Arguments) -> Result<Encoded, Error>
@@ -195,7 +196,7 @@ where
     let handler_len = body.len() as u32;
     body.extend(codec::to_bytes(arguments)?);
     let body = codec::within_limit(body, || format!("the handler and arguments of {}", A::NAME))?;
-    Ok(Encoded { actor: A::NAME, handler_len, body, linked: true })
+    Ok(Encoded { actor: A::NAME, handler_len, body, linked: true, comes_back: false })
 }
 
 async fn place<A>(request: Request<A>) -> Result<ActorRef<A::Msg>, Error>
@@ -213,7 +214,7 @@ where
     A::Msg: Message,
 {
     let Request { pool, child, supervisor, timeout, restart, intensity, actor: _ } = request;
-    let child = child?;
+    let child = Encoded { comes_back: restart != Restart::Temporary, ..child? };
     let start = Instant::now();
     let mut asked = pool.ask()?;
     loop {

@@ -182,8 +182,9 @@ impl Runner {
             under_way.placements.insert(id, placement);
             id
         };
-        let Encoded { actor, handler_len, body, linked } = child;
-        let sent = self.link.send(Frame::Place { id, guardian, actor: actor.to_owned(), handler_len, linked }, body);
+        let Encoded { actor, handler_len, body, linked, comes_back } = child;
+        let place = Frame::Place { id, guardian, actor: actor.to_owned(), handler_len, linked, comes_back };
+        let sent = self.link.send(place, body);
         if let Err(err) = sent {
             let unsent = self.work.under_way.lock().placements.remove(&id);
             if let Some(mut unsent) = unsent {

@@ -22,7 +22,9 @@ mod runners;
 mod spy;
 mod wait;
 
-pub use self::harness::{AFTER_SERVE, BEFORE_START, BEHAVIOUR, Greeting, Outcome, Suite, WORDS, node, trial};
+pub use self::harness::{
+    AFTER_SERVE, BEFORE_START, BEHAVIOUR, Greeting, Outcome, Suite, WORDS, long_trial, node, trial,
+};
 pub use self::journal::{Entry, Journal, OnDrop};
 pub use self::role::{Role, told};
 pub use self::runners::Runners;

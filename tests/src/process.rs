@@ -55,6 +55,11 @@ pub fn cpu_time(pid: u32) -> Option<Duration> {
     Some(Duration::from_millis(ticks * 10))
 }
 
+/// When the process started, in ticks since the machine did; with its id that names it for ever.
+pub fn start_time(pid: u32) -> Option<u64> {
+    fields(pid)?.get(19)?.parse().ok()
+}
+
 /// The state and the parent of a process.
 fn stat(pid: u32) -> Option<(char, u32)> {
     let fields = fields(pid)?;

@@ -77,13 +77,14 @@ pub(crate) enum Frame {
     },
 
     /// Start an actor. The body holds its handler, of this length, and its arguments; `guardian` is the pid under which
-    /// it is known outside.
+    /// it is known outside. What comes back is placed again when it ends.
     Place {
         id: u64,
         guardian: u64,
         actor: String,
         handler_len: u32,
         linked: bool,
+        comes_back: bool,
     },
     /// It runs under this pid, or did not start.
     Placed {

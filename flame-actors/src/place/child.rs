@@ -22,6 +22,8 @@ pub(crate) struct Identity {
     pub(crate) node: Arc<str>,
     /// Whom it is known as elsewhere.
     pub(crate) guardian: Address,
+    /// Whether the guardian has it placed again when it ends.
+    pub(crate) comes_back: bool,
 }
 
 /// Starts a placed child from its encoded form.
@@ -74,7 +76,8 @@ impl<A: Actor> Actor for Placed<A> {
         myself: ActorRef<A::Msg>,
         arguments: A::Arguments,
     ) -> Result<A::State, ActorProcessingErr> {
-        let _ = self.alias.set(Alias::new(&myself.get_id(), self.identity.guardian.clone()));
+        let Identity { guardian, comes_back, .. } = &self.identity;
+        let _ = self.alias.set(Alias::new(&myself.get_id(), guardian.clone(), *comes_back));
         self.guarded(async { self.actor.pre_start(myself, arguments).await }).await
     }
 

@@ -29,7 +29,7 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn comes_back(&self) -> bool {
-        self.restart != Restart::Temporary
+        self.child.comes_back
     }
 }
 

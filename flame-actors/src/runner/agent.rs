@@ -21,7 +21,7 @@ use super::terminator::{Terminator, TerminatorMsg};
 use crate::error::{Cause, ChildError, Error, Stage, panic_text};
 use crate::node::frame::{Exit, Frame, Order};
 use crate::node::link::{Link, Role};
-use crate::node::route::{self, Address};
+use crate::node::route;
 use crate::node::runtime;
 use crate::place::Identity;
 use crate::task::cancelled::Run;
@@ -201,7 +201,7 @@ impl Agent {
     fn place(
         self: &Arc<Self>,
         id: u64,
-        guardian: Address,
+        identity: Identity,
         actor: String,
         handler_len: usize,
         mut body: Bytes,
@@ -218,12 +218,10 @@ impl Agent {
         let handler = body.split_to(handler_len);
         let report = Start { agent: Arc::clone(self), id, linked, outcome: None };
         let supervisor = self.supervisor.get_cell();
-        let node = Arc::clone(&self.node);
         self.work.lock().starting.insert(id, Doing { end: End::default(), linked, condemned: false });
         let doing = self.app.spawn(async move {
             let mut report = report;
-            let start =
-                AssertUnwindSafe((entry.start)(handler, body, Identity { node, guardian }, supervisor)).catch_unwind();
+            let start = AssertUnwindSafe((entry.start)(handler, body, identity, supervisor)).catch_unwind();
             report.outcome = Some(match start.await {
                 Ok(Ok(Ok(cell))) => Ok(cell),
                 Ok(Ok(Err(err))) => Err(not_started(actor, &err)),
@@ -394,9 +392,10 @@ impl Role for Arc<Agent> {
                     end.now();
                 }
             }
-            Frame::Place { id, guardian, actor, handler_len, linked } => {
+            Frame::Place { id, guardian, actor, handler_len, linked, comes_back } => {
                 let guardian = route::address_on(link, guardian);
-                self.place(id, guardian, actor, handler_len as usize, body, linked);
+                let identity = Identity { node: Arc::clone(&self.node), guardian, comes_back };
+                self.place(id, identity, actor, handler_len as usize, body, linked);
             }
             Frame::Child { id, order } => self.order(id, order),
             Frame::Shutdown { grace_ms } => {
