@@ -126,6 +126,13 @@ impl Runner {
         self.gone.subscribe()
     }
 
+    /// Waits until nothing of it is left, unless its link is open.
+    pub(crate) async fn gone_if_closed(&self) {
+        if self.link.cause().is_some() {
+            let _ = self.gone().wait_for(|gone| *gone).await;
+        }
+    }
+
     /// Whether its end is on purpose.
     pub(crate) fn is_sent_away(&self) -> bool {
         self.leaving.load(Ordering::Acquire)

@@ -205,13 +205,16 @@ async fn place_again(pool: &Pool, guardian: u64, child: Encoded) -> Result<(Unpl
         };
         let after: Duration = pool.timeout();
         let late = |_| Error::Timeout { stage: Stage::Running, after, what: format!("the start of {}", child.actor) };
-        return match tokio::time::timeout(after, unplaced.placed()).await {
-            Ok(placed) => placed.map(|pid| (unplaced, pid)),
+        let err = match tokio::time::timeout(after, unplaced.placed()).await {
+            Ok(Ok(pid)) => return Ok((unplaced, pid)),
+            Ok(Err(err)) => err,
             Err(elapsed) => {
-                // There is never more than one of it.
                 unplaced.give_up().await;
-                Err(late(elapsed))
+                late(elapsed)
             }
         };
+        // There is never more than one of it, and a start on a lost runner may live as long as that does.
+        runner.gone_if_closed().await;
+        return Err(err);
     }
 }

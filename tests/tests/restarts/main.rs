@@ -4,11 +4,17 @@ mod chaos;
 mod keeper;
 mod member;
 mod refs;
+mod slow;
+mod starts;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use flame_tests::Suite;
 
+/// Long enough for a machine that has much to do, and short enough to wait for.
+const LEASE: Duration = Duration::from_secs(4);
+
 fn main() -> ExitCode {
-    Suite::new().trials(refs::trials()).trials(chaos::trials()).run()
+    Suite::new().lease(LEASE).trials(refs::trials()).trials(starts::trials()).trials(chaos::trials()).run()
 }
