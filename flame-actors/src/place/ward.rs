@@ -191,7 +191,7 @@ impl Keeping {
 
 /// Starts one more incarnation, on whatever runner has a slot.
 async fn place_again(pool: &Pool, guardian: u64, child: Encoded) -> Result<(Unplaced, u64), Error> {
-    let mut asked = pool.ask()?;
+    let mut asked = pool.ask_anew()?;
     loop {
         let slot = asked.slot(Some(pool.boot_timeout())).await?;
         let runner = Arc::clone(slot.runner());

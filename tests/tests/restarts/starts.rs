@@ -5,7 +5,8 @@ use std::time::Duration;
 use flame_actors::ractor::{ActorRef, call};
 use flame_actors::{Event, Events, Pool, Restart, task};
 use flame_tests::process::{Signal, is_alive, signal};
-use flame_tests::{Runners, eventually, everywhere, node, trials, until};
+use flame_tests::{Runners, eventually, everywhere, node, process, trials, until};
+use futures_util::future::join_all;
 use libtest_mimic::Trial;
 
 use crate::keeper::Keeper;
@@ -20,6 +21,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_start_that_hangs_is_given_up_and_made_again,
     ];
     trials.extend(trials![
+        a_bound_of_waiting_callers_does_not_keep_children_down,
         a_start_that_blocks_has_ended_before_the_next_one,
         a_child_on_a_frozen_runner_is_placed_again_once_that_is_gone,
         a_start_on_a_frozen_runner_is_made_again_once_that_is_gone,
@@ -128,6 +130,25 @@ async fn a_start_that_blocks_has_ended_before_the_next_one() {
     answers(&child).await;
     assert!(!is_alive(blocked));
     diary.check();
+    pool.shutdown().await;
+}
+
+/// The bound is for callers, who can do something else.
+async fn a_bound_of_waiting_callers_does_not_keep_children_down() {
+    let pool = Runners::Processes.pool().min(1).max_concurrency(8).max_waiting(0).start(&node()).await.unwrap();
+    until("it is up", || pool.status().runners.len() == 1).await;
+    let diaries: Vec<_> = (0..8).map(|_| Diary::new()).collect();
+    let placing = diaries.iter().map(|diary| pool.place_child(Member, diary.args()).restart(Restart::Permanent));
+    let children: Vec<_> = join_all(placing).await.into_iter().map(|placed| placed.expect("it starts")).collect();
+    pool.pause_growth().unwrap();
+    process::kill(diaries[0].pid());
+    until("all wait", || pool.status().waiting == children.len()).await;
+    pool.resume_growth().unwrap();
+    for (child, diary) in children.iter().zip(&diaries) {
+        diary.started(2).await;
+        answers(child).await;
+        assert_eq!(diary.starts(), 2);
+    }
     pool.shutdown().await;
 }
 
