@@ -68,6 +68,12 @@ impl Drop for Keeping {
         if let Some(placing) = &self.placing {
             placing.abort();
         }
+        // Killed in the middle: the guardian may have gone before this child was there to be seen.
+        if self.keep.exit.get().is_none()
+            && let Some(child) = &*self.keep.child.lock()
+        {
+            child.order(Order::Kill);
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 mod chaos;
 mod keeper;
 mod member;
+mod moves;
+mod phases;
 mod refs;
 mod slow;
 mod starts;
@@ -16,5 +18,12 @@ use flame_tests::Suite;
 const LEASE: Duration = Duration::from_secs(4);
 
 fn main() -> ExitCode {
-    Suite::new().lease(LEASE).trials(refs::trials()).trials(starts::trials()).trials(chaos::trials()).run()
+    Suite::new()
+        .lease(LEASE)
+        .trials(refs::trials())
+        .trials(moves::trials())
+        .trials(phases::trials())
+        .trials(starts::trials())
+        .trials(chaos::trials())
+        .run()
 }
