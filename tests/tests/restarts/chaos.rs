@@ -84,8 +84,13 @@ async fn every_child_comes_back_alone_and_takes_nothing_twice(seed: u64, time: D
     stop.store(true, Ordering::Relaxed);
 
     let asked = join_all(members.iter().map(answers));
-    tokio::time::timeout(BACK_WITHIN, asked).await.expect("all are back some seconds after the last kill");
+    let asked = tokio::time::timeout(BACK_WITHIN, asked).await;
     let back = last_kill.elapsed();
+    // First what would be the reason.
+    for diary in &diaries {
+        diary.check();
+    }
+    asked.expect("all are back some seconds after the last kill");
     let mut sent = eventually("the sender elsewhere", stranger).await.unwrap().expect("its runner lives");
     for sender in senders {
         sent += eventually("a sender", sender).await.unwrap();
