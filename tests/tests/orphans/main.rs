@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         .role("unlinked", parents::unlinked)
         .role("printing", parents::printing)
         .role("supervising", parents::supervising)
+        .role("supervising_unlinked", parents::supervising_unlinked)
         .role("booting", parents::booting)
         .role("booting_spied", parents::booting_spied)
         .role("leaving", parents::leaving)
