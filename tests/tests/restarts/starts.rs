@@ -97,7 +97,6 @@ async fn a_child_waits_for_room_in_a_full_pool(on: Runners) {
     let other = eventually("the other child", waiting).await.unwrap().expect("it starts");
     until("the child waits", || pool.status().waiting == 1).await;
     assert_eq!(one.starts(), 1);
-    pool.resize(0, 1).unwrap();
     other.stop_and_wait(None, None).await.unwrap();
     answers(&child).await;
     pool.shutdown().await;
