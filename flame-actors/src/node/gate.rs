@@ -90,6 +90,11 @@ impl Gate {
         dropped
     }
 
+    /// How many messages were dropped since it was open, for a child that does not come back.
+    pub(crate) fn take_dropped(&self) -> u64 {
+        std::mem::take(&mut self.held.lock().dropped)
+    }
+
     /// The child has ended and is placed again.
     pub(crate) fn shut(&self) {
         *self.way.write() = Way::Down;

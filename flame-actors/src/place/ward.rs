@@ -102,6 +102,7 @@ impl Actor for WardActor {
             None => Ok(()),
             Some(exit) => {
                 let _ = keeping.keep.exit.set(exit.clone());
+                keeping.tell_dropped(keeping.keep.gate.take_dropped());
                 match exit {
                     Exit::Stopped(reason) => {
                         myself.stop(reason);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flame_actors::ractor::{ActorRef, call};
-use flame_actors::{BoundedSender, Pool, Restart, remote};
+use flame_actors::{BoundedSender, Event, Pool, Restart, remote};
 use flame_tests::{Runners, eventually, everywhere, node, process, trials, until};
 use libtest_mimic::Trial;
 
@@ -22,6 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_pending_call_ends_at_once_when_the_runner_is_lost,
         calls_of_those_who_have_gone_harm_nobody,
         no_cast_is_refused_while_the_child_is_down,
+        what_was_dropped_is_told_of_a_child_that_does_not_come_back,
     ]);
     trials
 }
@@ -174,5 +175,29 @@ async fn no_cast_is_refused_while_the_child_is_down() {
         }
         eventually("it answers", async { while call!(child, MemberMsg::Pid).is_err() {} }).await;
     }
+    pool.shutdown().await;
+}
+
+async fn what_was_dropped_is_told_of_a_child_that_does_not_come_back() {
+    let pool = Runners::Processes.pool().boot_timeout(Duration::from_secs(60)).start(&node()).await.unwrap();
+    let diary = Diary::new();
+    let child = place(&pool, &diary).await;
+    let mut events = pool.events();
+    pool.pause_growth().unwrap();
+    process::kill(diary.pid());
+    let down = async { while !matches!(events.next().await, Some(Event::ChildEnded { .. })) {} };
+    eventually("the child is down", down).await;
+    for number in 0..1010 {
+        child.cast(MemberMsg::Take(0, number)).unwrap();
+    }
+    child.stop_and_wait(None, None).await.unwrap();
+    let dropped = async {
+        loop {
+            if let Event::MessagesDropped { messages, .. } = events.next().await.expect("the pool is open") {
+                break messages;
+            }
+        }
+    };
+    assert_eq!(eventually("it is told", dropped).await, 10);
     pool.shutdown().await;
 }
