@@ -222,6 +222,7 @@ pub(crate) struct Encoded {
     pub(crate) linked: bool,
     /// What its last incarnation has left.
     pub(crate) snapshot: Option<Bytes>,
+    pub(crate) comes_back: bool,
 }
 
 fn encode<A>(actor: &A, arguments: &A::Arguments) -> Result<Encoded, Error>
@@ -233,7 +234,7 @@ where
     let handler_len = body.len() as u32;
     body.extend(codec::to_bytes(arguments)?);
     let body = codec::within_limit(body, || format!("the handler and arguments of {}", A::NAME))?;
-    Ok(Encoded { actor: A::NAME, handler_len, body, linked: true, snapshot: None })
+    Ok(Encoded { actor: A::NAME, handler_len, body, linked: true, snapshot: None, comes_back: false })
 }
 
 async fn place<A>(request: Request<A>) -> Result<ActorRef<A::Msg>, Error>
@@ -251,7 +252,7 @@ where
     A::Msg: Message,
 {
     let Request { pool, child, supervisor, timeout, restart, intensity, hold, group, actor: _ } = request;
-    let child = child?;
+    let child = Encoded { comes_back: restart != Restart::Temporary, ..child? };
     let start = Instant::now();
     let mut asked = pool.ask()?;
     loop {

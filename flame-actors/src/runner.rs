@@ -138,6 +138,13 @@ impl Runner {
         self.gone.subscribe()
     }
 
+    /// Waits until nothing of it is left, unless its link is open.
+    pub(crate) async fn gone_if_closed(&self) {
+        if self.link.cause().is_some() {
+            let _ = self.gone().wait_for(|gone| *gone).await;
+        }
+    }
+
     /// Whether its end is on purpose.
     pub(crate) fn is_sent_away(&self) -> bool {
         self.leaving.load(Ordering::Acquire)
@@ -194,13 +201,14 @@ impl Runner {
             under_way.placements.insert(id, placement);
             id
         };
-        let Encoded { actor, handler_len, body, linked, snapshot } = child;
+        let Encoded { actor, handler_len, body, linked, comes_back, snapshot } = child;
         let snapshot_len = snapshot.as_ref().map(|snapshot| snapshot.len() as u32);
         let body = match snapshot {
             Some(snapshot) => [&snapshot[..], &body[..]].concat().into(),
             None => body,
         };
-        let frame = Frame::Place { id, guardian, actor: actor.to_owned(), snapshot_len, handler_len, linked };
+        let frame =
+            Frame::Place { id, guardian, actor: actor.to_owned(), snapshot_len, handler_len, linked, comes_back };
         let sent = self.link.send(frame, body);
         if let Err(err) = sent {
             let unsent = self.work.under_way.lock().placements.remove(&id);

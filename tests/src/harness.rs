@@ -33,7 +33,8 @@ pub const WORDS: &str = "FLAME_TEST_WORDS";
 /// A journal in which a runner notes `left` a while after it has served.
 pub const AFTER_SERVE: &str = "FLAME_TEST_AFTER_SERVE";
 
-/// A trial that takes longer is stuck. The longest send a million messages, in 10 s where nobody else computes.
+/// A trial that takes longer is stuck, unless it says how long it takes. The longest of the others send a million
+/// messages, in 10 s where nobody else computes.
 const LONGEST_TRIAL: Duration = Duration::from_secs(180);
 /// Trials mostly wait, so there are more at a time than cores.
 const TRIALS_AT_A_TIME: usize = 6;
@@ -68,13 +69,22 @@ where
     F: FnOnce() -> R + Send + 'static,
     R: Future<Output: Outcome>,
 {
+    long_trial(module, name, LONGEST_TRIAL, run)
+}
+
+/// A trial that may take as long as this.
+pub fn long_trial<F, R>(module: &str, name: &str, longest: Duration, run: F) -> Trial
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Future<Output: Outcome>,
+{
     let group = module.split_once("::").map_or(String::new(), |(_, group)| format!("{group}::"));
     Trial::test(format!("{group}{name}"), move || {
-        let run = async { tokio::time::timeout(LONGEST_TRIAL, run()).await };
+        let run = async { tokio::time::timeout(longest, run()).await };
         match runtime().block_on(run).map(Outcome::failure) {
             Ok(None) => Ok(()),
             Ok(Some(reason)) => Err(reason.into()),
-            Err(_) => Err(format!("it has not ended after {LONGEST_TRIAL:?}").into()),
+            Err(_) => Err(format!("it has not ended after {longest:?}").into()),
         }
     })
 }

@@ -84,6 +84,11 @@ fn established() -> Vec<(u16, u16, String)> {
     table.lines().skip(1).filter_map(end).collect()
 }
 
+/// When the process started, in ticks since the machine did; with its id that names it for ever.
+pub fn start_time(pid: u32) -> Option<u64> {
+    fields(pid)?.get(19)?.parse().ok()
+}
+
 /// The state and the parent of a process.
 fn stat(pid: u32) -> Option<(char, u32)> {
     let fields = fields(pid)?;

@@ -77,7 +77,8 @@ pub(crate) enum Frame {
     },
 
     /// Start an actor. The body holds the snapshot that it starts from, if any, and its handler, of these lengths, and
-    /// its arguments; `guardian` is the pid under which it is known outside.
+    /// its arguments; `guardian` is the pid under which it is known outside. What comes back is placed
+    /// again when it ends.
     Place {
         id: u64,
         guardian: u64,
@@ -85,6 +86,7 @@ pub(crate) enum Frame {
         snapshot_len: Option<u32>,
         handler_len: u32,
         linked: bool,
+        comes_back: bool,
     },
     /// It runs under this pid, or did not start.
     Placed {

@@ -56,7 +56,11 @@ impl Gate {
         let bound = match &*way {
             Way::Starting => usize::MAX,
             Way::Open(link, pid) if self.hold.is_none() || link.cause().is_none() => {
-                return link.send_message(None, *pid, timeout, reply, permit, body);
+                return match link.send_message(None, *pid, timeout, reply, permit, body) {
+                    // It has closed just now: the message is lost on its way, and the child is not.
+                    Err(Error::RunnerLost { .. }) if self.hold.is_some() => Ok(()),
+                    sent => sent,
+                };
             }
             Way::Open(..) | Way::Down => self.hold.unwrap_or(0),
         };
@@ -84,8 +88,45 @@ impl Gate {
         dropped
     }
 
+    /// How many messages were dropped since it was open, for a child that does not come back.
+    pub(crate) fn take_dropped(&self) -> u64 {
+        std::mem::take(&mut self.held.lock().dropped)
+    }
+
     /// The child has ended and is placed again.
     pub(crate) fn shut(&self) {
         *self.way.write() = Way::Down;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Cause;
+    use crate::node::frame::Frame;
+    use crate::node::link::Role;
+
+    struct Nobody;
+
+    impl Role for Nobody {
+        fn receive(&self, _: &Arc<Link>, _: Frame, _: Bytes) {}
+        fn closed(&self, _: &Cause) {}
+    }
+
+    /// A link that says that it is open, and takes nothing: as one that closes in this moment.
+    fn closing() -> Arc<Link> {
+        let (near, far) = Link::in_memory(&"runner".into(), Arc::new(Nobody), Arc::new(Nobody));
+        drop(far);
+        near
+    }
+
+    #[test]
+    fn the_loss_of_a_message_is_no_error_for_a_child_that_comes_back() {
+        for comes_back in [true, false] {
+            let (gate, link) = (Gate::new(comes_back.then_some(1000)), closing());
+            gate.open(&link, 1);
+            assert_eq!(link.cause(), None);
+            assert_eq!(gate.pass(None, None, None, Bytes::new()).is_ok(), comes_back);
+        }
     }
 }

@@ -147,7 +147,8 @@ pub(crate) fn address_on(link: &Link, pid: u64) -> Address {
 #[derive(Default)]
 struct Children {
     guardians: HashMap<u64, Address>,
-    /// The other way round, for guardians of other nodes: here their child is itself.
+    /// The other way round, for guardians of other nodes: here their child is itself. Not one that is placed again, since
+    /// what is resolved to it would end with it.
     pids: HashMap<Address, u64>,
 }
 
@@ -160,11 +161,11 @@ pub(crate) struct Alias {
 }
 
 impl Alias {
-    pub(crate) fn new(child: &ActorId, guardian: Address) -> Self {
+    pub(crate) fn new(child: &ActorId, guardian: Address, comes_back: bool) -> Self {
         let child = child.pid();
         let mut children = CHILDREN.write();
         children.guardians.insert(child, guardian.clone());
-        if !is_me(&guardian.node) {
+        if !comes_back && !is_me(&guardian.node) {
             children.pids.insert(guardian.clone(), child);
         }
         Self { child, guardian }

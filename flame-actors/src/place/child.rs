@@ -22,6 +22,8 @@ pub(crate) struct Identity {
     pub(crate) node: Arc<str>,
     /// Whom it is known as elsewhere.
     pub(crate) guardian: Address,
+    /// Whether the guardian has it placed again when it ends.
+    pub(crate) comes_back: bool,
     /// What its last incarnation has left.
     pub(crate) snapshot: Option<Bytes>,
     pub(crate) saving: Saving,
@@ -77,7 +79,8 @@ impl<A: Placeable> Actor for Placed<A> {
         myself: ActorRef<A::Msg>,
         arguments: A::Arguments,
     ) -> Result<A::State, ActorProcessingErr> {
-        let _ = self.alias.set(Alias::new(&myself.get_id(), self.identity.guardian.clone()));
+        let Identity { guardian, comes_back, .. } = &self.identity;
+        let _ = self.alias.set(Alias::new(&myself.get_id(), guardian.clone(), *comes_back));
         let start = async {
             match (A::snapshots(), &self.identity.snapshot) {
                 (Some(snapshots), Some(last)) => {

@@ -9,7 +9,7 @@ use crate::error::ChildError;
 use crate::node;
 use crate::node::frame::Exit;
 
-/// The first restart is at once; the next ones within the period wait this long, less a random part of up to a half,
+/// The first restart is at once; the next ones soon after it wait this long, less a random part of up to a half,
 /// then twice as long, and so on up to [`LONGEST_BACK_OFF`].
 const FIRST_BACK_OFF: Duration = Duration::from_millis(20);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(10);
@@ -69,7 +69,9 @@ impl History {
         if self.0.len() > intensity.max_restarts {
             return None;
         }
-        let Some(before) = self.0.len().checked_sub(2) else { return Some(Duration::ZERO) };
+        // A long period is no reason for long waits: those count that came one soon after the other.
+        let recent = self.0.iter().rev().take_while(|(at, _)| now.saturating_duration_since(*at) <= LONGEST_BACK_OFF);
+        let Some(before) = recent.count().checked_sub(2) else { return Some(Duration::ZERO) };
         let back_off = FIRST_BACK_OFF.saturating_mul(1 << before.min(16)).min(LONGEST_BACK_OFF);
         Some(back_off.mul_f64(node::jitter()))
     }
@@ -118,6 +120,16 @@ mod tests {
             let most = FIRST_BACK_OFF.saturating_mul(1 << attempt.min(16)).min(LONGEST_BACK_OFF);
             let waits = history.add(String::new(), intensity, now).unwrap();
             assert!((most / 2..=most).contains(&waits), "{attempt}: {waits:?}");
+        }
+    }
+
+    #[test]
+    fn a_restart_after_a_quiet_while_is_at_once_however_long_the_period() {
+        let (start, mut history) = (Instant::now(), History::default());
+        let intensity = Intensity { max_restarts: 100, period: Duration::from_secs(3600) };
+        for minute in 0..50 {
+            let now = start + Duration::from_secs(60 * minute);
+            assert_eq!(history.add(String::new(), intensity, now), Some(Duration::ZERO));
         }
     }
 

@@ -35,7 +35,7 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn comes_back(&self) -> bool {
-        self.restart != Restart::Temporary
+        self.child.comes_back
     }
 }
 
@@ -96,6 +96,12 @@ impl Drop for Keeping {
         if let Some(placing) = &self.placing {
             placing.abort();
         }
+        // Killed in the middle: the guardian may have gone before this child was there to be seen.
+        if self.keep.exit.get().is_none()
+            && let Some(child) = &*self.keep.child.lock()
+        {
+            child.order(Order::Kill);
+        }
     }
 }
 
@@ -141,6 +147,7 @@ impl Actor for WardActor {
             None => Ok(()),
             Some(exit) => {
                 let _ = keeping.keep.exit.set(exit.clone());
+                keeping.tell_dropped(keeping.keep.gate.take_dropped());
                 match exit {
                     Exit::Stopped(reason) => {
                         myself.stop(reason);
@@ -316,7 +323,7 @@ impl Keeping {
 
 /// Starts one more incarnation, on whatever runner has a slot.
 async fn place_again(pool: &Pool, guardian: u64, child: Encoded) -> Result<(Unplaced, u64), Error> {
-    let mut asked = pool.ask()?;
+    let mut asked = pool.ask_anew()?;
     loop {
         let slot = asked.slot(Some(pool.longest_wait(None))).await?;
         let runner = Arc::clone(slot.runner());
@@ -330,13 +337,16 @@ async fn place_again(pool: &Pool, guardian: u64, child: Encoded) -> Result<(Unpl
         };
         let after: Duration = pool.timeout();
         let late = |_| Error::Timeout { stage: Stage::Running, after, what: format!("the start of {}", child.actor) };
-        return match tokio::time::timeout(after, unplaced.placed()).await {
-            Ok(placed) => placed.map(|pid| (unplaced, pid)),
+        let err = match tokio::time::timeout(after, unplaced.placed()).await {
+            Ok(Ok(pid)) => return Ok((unplaced, pid)),
+            Ok(Err(err)) => err,
             Err(elapsed) => {
-                // There is never more than one of it.
                 unplaced.give_up().await;
-                Err(late(elapsed))
+                late(elapsed)
             }
         };
+        // There is never more than one of it, and a start on a lost runner may live as long as that does.
+        runner.gone_if_closed().await;
+        return Err(err);
     }
 }

@@ -28,9 +28,18 @@ impl Pool {
     /// # Errors
     /// [`Error::PoolFull`] and [`Error::PoolClosed`].
     pub(crate) fn ask(&self) -> Result<Asked, Error> {
+        self.ask_within(self.0.config.max_waiting)
+    }
+
+    /// The same for a child that has had a slot before: `max_waiting` is for callers, who can do something else.
+    pub(crate) fn ask_anew(&self) -> Result<Asked, Error> {
+        self.ask_within(usize::MAX)
+    }
+
+    fn ask_within(&self, max_waiting: usize) -> Result<Asked, Error> {
         let mut state = self.0.state.lock();
         let ticket = state.scale.queue.ticket();
-        let answer = self.answer(&mut state, ticket, self.0.config.max_waiting)?;
+        let answer = self.answer(&mut state, ticket, max_waiting)?;
         Ok(Asked { pool: self.clone(), ticket, answer })
     }
 

@@ -21,7 +21,7 @@ use super::terminator::{Terminator, TerminatorMsg};
 use crate::error::{Cause, ChildError, Error, Stage, panic_text};
 use crate::node::frame::{Exit, Frame, Order};
 use crate::node::link::{Link, Role};
-use crate::node::route::{self, Address};
+use crate::node::route;
 use crate::node::runtime;
 use crate::place::{Identity, Saving};
 use crate::task::cancelled::Run;
@@ -206,7 +206,7 @@ impl Agent {
     fn place(
         self: &Arc<Self>,
         id: u64,
-        guardian: Address,
+        identity: Identity,
         actor: String,
         (snapshot_len, handler_len): (Option<u32>, u32),
         mut body: Bytes,
@@ -224,20 +224,13 @@ impl Agent {
         let snapshot = body.split_to(snapshot);
         let snapshot = snapshot_len.map(|_| snapshot);
         let handler = body.split_to(handler);
-        let saving = Saving { agent: Arc::downgrade(self), id };
         let report = Start { agent: Arc::clone(self), id, linked, outcome: None };
         let supervisor = self.supervisor.get_cell();
-        let node = Arc::clone(&self.node);
         self.work.lock().starting.insert(id, Doing { end: End::default(), linked, condemned: false });
         let doing = self.app.spawn(async move {
             let mut report = report;
-            let start = AssertUnwindSafe((entry.start)(
-                handler,
-                body,
-                Identity { node, guardian, snapshot, saving },
-                supervisor,
-            ))
-            .catch_unwind();
+            let identity = Identity { snapshot, ..identity };
+            let start = AssertUnwindSafe((entry.start)(handler, body, identity, supervisor)).catch_unwind();
             report.outcome = Some(match start.await {
                 Ok(Ok(Ok(cell))) => Ok(cell),
                 Ok(Ok(Err(err))) => Err(not_started(actor, &err)),
@@ -422,9 +415,11 @@ impl Role for Arc<Agent> {
                     end.now();
                 }
             }
-            Frame::Place { id, guardian, actor, snapshot_len, handler_len, linked } => {
+            Frame::Place { id, guardian, actor, snapshot_len, handler_len, linked, comes_back } => {
                 let guardian = route::address_on(link, guardian);
-                self.place(id, guardian, actor, (snapshot_len, handler_len), body, linked);
+                let saving = Saving { agent: Arc::downgrade(self), id };
+                let identity = Identity { node: Arc::clone(&self.node), guardian, comes_back, snapshot: None, saving };
+                self.place(id, identity, actor, (snapshot_len, handler_len), body, linked);
             }
             Frame::Child { id, order } => self.order(id, order),
             Frame::Shutdown { grace_ms } => {

@@ -8,6 +8,7 @@ use flame_local::ProcessBackend;
 use tokio::task::JoinSet;
 
 use crate::floor::{self, Connection, Peer, per_second};
+use crate::plain::Plain;
 use crate::report::Row;
 use crate::sample::Sample;
 
@@ -67,8 +68,8 @@ pub(crate) async fn rows(node: Node) -> anyhow::Result<Vec<Row>> {
 /// What `block_on` awaits is woken on a thread of its own, which the floor pays here too.
 async fn from_main(pool: &Pool, peer: &Peer) -> anyhow::Result<Vec<Row>> {
     let mut connection = peer.connect().await?;
-    let child = pool.place_child(Echo, ()).await?;
-    let [mut pings, mut calls, mut to_child, mut placed] = <[Sample; 4]>::default();
+    let (child, plain) = (pool.place_child(Echo, ()).await?, Plain::start().await?);
+    let [mut pings, mut calls, mut to_child, mut to_plain, mut placed] = <[Sample; 5]>::default();
     for _ in 0..ROUNDS {
         for _ in 0..TIMES {
             pings.time(|| connection.ping()).await?;
@@ -78,6 +79,9 @@ async fn from_main(pool: &Pool, peer: &Peer) -> anyhow::Result<Vec<Row>> {
         }
         for _ in 0..TIMES {
             to_child.time(async || call!(child, EchoMsg::Echo, 1)).await?;
+        }
+        for _ in 0..TIMES {
+            to_plain.time(|| plain.echo()).await?;
         }
         let mut children = Vec::new();
         for _ in 0..TIMES / 10 {
@@ -93,6 +97,8 @@ async fn from_main(pool: &Pool, peer: &Peer) -> anyhow::Result<Vec<Row>> {
         // The best of plain ractor_cluster, beside its own floor without TLS; tonic with TLS needs 3.6.
         Row::new("warm call, process, p50", calls.p50(), "µs").floor(ping).target(2.3),
         Row::new("call to a placed child, process, p50", to_child.p50(), "µs").floor(ping).target(2.3),
+        // That one goes without TLS.
+        Row::new("the same, beside a call of plain ractor_cluster", to_child.p50(), "µs").floor(to_plain.p50()),
         // Elixir FLAME: 323 µs beside 28 µs.
         Row::new("place_child on a warm runner, process, p50", placed.p50(), "µs").floor(ping).target(11.5),
     ])

@@ -8,6 +8,7 @@ mod calls;
 mod checkout;
 mod floor;
 mod growth;
+mod plain;
 mod report;
 mod sample;
 
@@ -45,6 +46,7 @@ fn main() -> anyhow::Result<()> {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [floor::NOTHING] => Ok(()),
         [floor::PEER] => floor::serve(),
+        [plain::PLAIN, port] => plain::serve(port),
         [SECTION, name] => measure(name),
         // Cargo adds an option of its own.
         ref names => report(&names.iter().copied().filter(|name| !name.starts_with("--")).collect::<Vec<_>>()),

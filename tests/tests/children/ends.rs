@@ -21,6 +21,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         an_error_of_post_stop_reaches_the_placing_actor,
         a_stop_harms_no_sibling,
         a_kill_ends_the_real_child,
+        a_child_that_was_killed_over_there_is_told_as_killed,
+        who_monitors_a_child_hears_its_end_as_text,
         three_hundred_failures_are_told_apart,
         the_stop_of_the_placing_actor_ends_the_child,
         the_kill_of_the_placing_actor_ends_the_child,
@@ -145,7 +147,45 @@ async fn a_kill_ends_the_real_child(on: Runners) {
     child.kill();
     journal.wait_for("dropped").await;
     assert!(!journal.has("post_stop"));
-    ends.of(&child).await;
+    assert_eq!(ends.of(&child).await, End::Stopped(Some("killed".to_owned())));
+    pool.shutdown().await;
+}
+
+async fn a_child_that_was_killed_over_there_is_told_as_killed(on: Runners) {
+    let pool = on.start().await;
+    let (home, ends) = Home::start().await;
+    let child = place(&pool, &Journal::new(), &home).await;
+    last_word(&child, ProbeMsg::Kill);
+    assert_eq!(ends.of(&child).await, End::Stopped(Some("killed".to_owned())));
+    pool.shutdown().await;
+}
+
+/// ractor copies an event for each monitor, and an error has nothing to copy but its text.
+async fn who_monitors_a_child_hears_its_end_as_text(on: Runners) {
+    let pool = on.start().await;
+    let (home, _) = Home::start().await;
+    let (monitor, ends) = Home::start().await;
+    let ended = |text: &str| End::Stopped(Some(text.to_owned()));
+    let failed = |text: &str| End::Other(text.to_owned());
+    for (word, expected) in [
+        (ProbeMsg::Stop(Some("all done".to_owned())), ended("all done")),
+        (ProbeMsg::Kill, ended("killed")),
+        (ProbeMsg::Fail("the disk is full".to_owned()), failed("the disk is full")),
+        (ProbeMsg::Panic("index out of range".to_owned()), failed("the actor panicked: index out of range")),
+    ] {
+        let child = place(&pool, &Journal::new(), &home).await;
+        monitor.get_cell().monitor(child.get_cell());
+        last_word(&child, word);
+        assert_eq!(ends.of(&child).await, expected);
+    }
+    if on == Runners::Processes {
+        let child = place(&pool, &Journal::new(), &home).await;
+        monitor.get_cell().monitor(child.get_cell());
+        let node = &pool.status().runners[0].node;
+        last_word(&child, ProbeMsg::Exit(5));
+        let lost = failed(&format!("runner {node} was lost: its process exited with code 5"));
+        assert_eq!(ends.of(&child).await, lost);
+    }
     pool.shutdown().await;
 }
 
@@ -289,9 +329,9 @@ async fn a_child_that_exits_its_process_is_lost_with_the_code() {
     let pool = Runners::Processes.start().await;
     let (home, ends) = Home::start().await;
     let child = place(&pool, &Journal::new(), &home).await;
+    let node = pool.status().runners[0].node.clone();
     last_word(&child, ProbeMsg::Exit(5));
-    let end = ends.of(&child).await;
-    assert!(is_lost(&end, &Cause::Exited(5)), "{end:?}");
+    assert_eq!(ends.of(&child).await, End::Failed(ChildError::RunnerLost { node, cause: Cause::Exited(5) }));
     pool.shutdown().await;
 }
 

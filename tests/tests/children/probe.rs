@@ -16,6 +16,8 @@ pub(crate) enum ProbeMsg {
     /// Everything that was added, in order.
     Added(RpcReplyPort<Vec<u64>>),
     Stop(Option<String>),
+    /// Kills itself.
+    Kill,
     Fail(String),
     Panic(String),
     Ignore(RpcReplyPort<u64>),
@@ -154,6 +156,7 @@ impl Actor for Probe {
             ProbeMsg::Add(number) => state.added.push(number),
             ProbeMsg::Added(reply) => reply.send(state.added.clone())?,
             ProbeMsg::Stop(reason) => myself.stop(reason),
+            ProbeMsg::Kill => myself.kill(),
             ProbeMsg::Fail(text) => return Err(text.into()),
             ProbeMsg::Panic(text) => panic!("{text}"),
             ProbeMsg::Ignore(reply) => drop(reply),
