@@ -14,6 +14,7 @@ use rustix::fs::FileType;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::net::unix::pipe;
+use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -35,8 +36,8 @@ pub const FLAME_PARENT: &str = "FLAME_PARENT";
 /// The value of [`FLAME_PARENT`] that means standard input.
 pub(crate) const OVER_STDIN: &str = "stdin";
 
-/// A runner that does not reach its parent within this time gives up.
-const FAILSAFE: Duration = Duration::from_secs(20);
+/// A connection takes no longer than this, or is not made.
+const CONNECT_BOUND: Duration = Duration::from_secs(20);
 /// So often a handshake that breaks off is begun again, about so long after.
 const TLS_ATTEMPTS: u32 = 8;
 const TLS_PAUSE: Duration = Duration::from_millis(400);
@@ -111,9 +112,10 @@ pub(crate) async fn booted() -> Result<Option<Booted>, Error> {
             }
         },
     };
-    let read = tokio::time::timeout(FAILSAFE, tokio::task::spawn_blocking(read_stdin))
-        .await
-        .map_err(|_| Error::Join(format!("no invitation came on standard input within {FAILSAFE:?}")))?;
+    // A thread of its own: a runtime would wait for it when `main` gives up.
+    let (tx, read) = oneshot::channel();
+    std::thread::spawn(move || drop(tx.send(read_stdin())));
+    let read = read.await;
     // From here on the lifeline tells: work that is not linked to the parent has some time left without it.
     if has_lifeline && let Err(err) = rustix::process::set_parent_process_death_signal(None) {
         tracing::warn!(%err, "this runner will end at once with its parent");
@@ -254,9 +256,9 @@ impl Invitation {
 /// Connects and does the handshake.
 async fn tls_to(address: &str, connector: &TlsConnector) -> io::Result<TlsStream<TcpStream>> {
     let late = |what: &str, bound: Duration| io::Error::other(format!("no {what} within {bound:?}"));
-    let socket = tokio::time::timeout(FAILSAFE, TcpStream::connect(address))
+    let socket = tokio::time::timeout(CONNECT_BOUND, TcpStream::connect(address))
         .await
-        .map_err(|_| late("connection", FAILSAFE))??;
+        .map_err(|_| late("connection", CONNECT_BOUND))??;
     socket.set_nodelay(true)?;
     tokio::time::timeout(HANDSHAKE_DEADLINE, connector.connect(tls::parent_name(), socket))
         .await

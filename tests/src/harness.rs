@@ -18,6 +18,8 @@ use crate::process::{command_line, descendants, kill};
 pub(crate) const ROLE: &str = "FLAME_TEST_ROLE";
 /// The lease of a role, in milliseconds, where it is not that of its suite.
 pub const LEASE: &str = "FLAME_TEST_LEASE";
+/// How long a role's runners may take to reach it, in milliseconds.
+pub const FAILSAFE: &str = "FLAME_TEST_FAILSAFE";
 /// Where a role listens as a parent.
 pub(crate) const LISTEN: &str = "FLAME_TEST_LISTEN";
 /// Where its runners reach it.
@@ -220,6 +222,9 @@ async fn start(lease: Option<Duration>) -> Result<Node, Error> {
     }
     if let (false, Ok(listen), Ok(advertise)) = (is_runner, std::env::var(LISTEN), std::env::var(ADVERTISE)) {
         node = node.listen(listen.parse().expect("an address")).advertise(advertise);
+    }
+    if let (true, Ok(failsafe)) = (is_runner, std::env::var(FAILSAFE)) {
+        node = node.failsafe(Duration::from_millis(failsafe.parse().expect("milliseconds")));
     }
     match std::env::var(BEHAVIOUR).as_deref() {
         Ok("other-build") if is_runner => node.build_id("other").start().await,

@@ -21,6 +21,10 @@ use crate::runner::agent::Agent;
 /// Both sides of a link give up after this long without hearing from the other.
 const DEFAULT_LEASE: Duration = Duration::from_secs(15);
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
+/// A runner that does not reach its parent within this time gives up.
+const FAILSAFE: Duration = Duration::from_secs(20);
+/// Instead of never.
+const A_LONG_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
 /// A runner whose parent is gone, and whose work has ended, has this long to leave `main` by itself.
 const EXIT_GRACE: Duration = Duration::from_millis(300);
 /// Settings of a [`Node`], from [`Node::builder`].
@@ -32,6 +36,7 @@ pub struct NodeBuilder {
     lease: Duration,
     build_id: Option<String>,
     handle_signals: bool,
+    failsafe: Duration,
 }
 
 impl NodeBuilder {
@@ -43,6 +48,7 @@ impl NodeBuilder {
             lease: DEFAULT_LEASE,
             build_id: None,
             handle_signals: true,
+            failsafe: FAILSAFE,
         }
     }
 
@@ -88,6 +94,13 @@ impl NodeBuilder {
         self
     }
 
+    /// How long a runner may take to reach its parent; 20 s by default. Then its start fails, and `main` is to end.
+    #[must_use]
+    pub fn failsafe(mut self, bound: Duration) -> Self {
+        self.failsafe = bound;
+        self
+    }
+
     /// Whether a runner that serves takes SIGTERM and SIGINT as the wish that it leaves; `true` by default.
     ///
     /// See [`Node::serve`]. A parent takes no signal before [`Node::shutdown_on_signal`] is called.
@@ -112,7 +125,10 @@ impl NodeBuilder {
             return Err(Error::Config { option: "lease".to_owned(), reason });
         }
         let build = Build::of_this_process(self.build_id.as_deref().unwrap_or_else(|| build::id()));
-        match parent::booted().await? {
+        let failsafe = self.failsafe;
+        let late = |_| Error::Join(format!("the parent was not reached within {failsafe:?}"));
+        let until = tokio::time::Instant::now() + failsafe.min(A_LONG_TIME);
+        match tokio::time::timeout_at(until, parent::booted()).await.map_err(late)?? {
             None => {
                 let name = match self.name.clone() {
                     Some(name) => checked("name", name)?,
@@ -122,7 +138,7 @@ impl NodeBuilder {
                 route::set_name(&full);
                 Ok(self.into_node(full, name, build, OnceCell::new(), None))
             }
-            Some(booted) => self.join(build, booted).await,
+            Some(booted) => tokio::time::timeout_at(until, self.join(build, booted)).await.map_err(late)?,
         }
     }
 

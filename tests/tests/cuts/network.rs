@@ -3,14 +3,11 @@
 use std::time::{Duration, Instant};
 
 use flame_tests::process::{Signal, descendants, is_alive, kill, signal};
-use flame_tests::{BEHAVIOUR, JOINED, Journal, Proxy, Role, Runners, Way, node, trials, until, within};
+use flame_tests::{BEHAVIOUR, FAILSAFE, JOINED, Journal, Proxy, Role, Runners, Way, node, trials, until, within};
 use libtest_mimic::Trial;
 
 use crate::parent::{Boots, go_on, long_lease, patience, start, take};
 use crate::{LEASE, SLACK};
-
-/// What a runner has to reach its parent.
-const FAILSAFE: Duration = Duration::from_secs(20);
 
 pub(crate) fn trials() -> Vec<Trial> {
     trials![
@@ -164,10 +161,13 @@ async fn a_runner_that_is_cut_off_before_it_serves_gives_up() {
 async fn a_runner_that_never_reaches_its_parent_gives_up() {
     let (proxy, journal) = (Proxy::start().await, Journal::new());
     proxy.hold(Way::Both);
-    let role = start("booting", &journal, Boots::Undestroyed, &proxy.environment());
+    let mut environment = proxy.environment().to_vec();
+    environment.push((FAILSAFE, "1500".to_owned()));
+    let role = start("booting", &journal, Boots::Undestroyed, &environment);
     until("a runner boots", || !descendants(role.pid()).is_empty()).await;
     let runner = descendants(role.pid())[0];
-    within(FAILSAFE + SLACK, "the runner leaves by itself", || !is_alive(runner)).await;
+    // Sooner than the handshake would be given up.
+    within(Duration::from_millis(1500) + SLACK, "the runner leaves by itself", || !is_alive(runner)).await;
 }
 
 /// One was frozen while its parent was killed and started anew, under the same name and at the same address.
