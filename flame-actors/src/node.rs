@@ -184,7 +184,7 @@ impl Node {
 
     /// Ends every pool of this node, each as [`Pool::shutdown`] does.
     pub async fn shutdown(&self) {
-        let pools = std::mem::take(&mut *self.0.pools.lock());
+        let pools = self.0.pools.lock().clone();
         futures_util::future::join_all(pools.iter().map(Pool::shutdown)).await;
     }
 
@@ -256,8 +256,8 @@ impl Node {
     /// Enters a pool, unless there is one of its name.
     pub(crate) fn add_pool(&self, pool: &Pool) -> Result<(), Error> {
         let mut pools = self.0.pools.lock();
-        pools.retain(|known| !known.is_closed());
-        if pools.iter().any(|known| known.name() == pool.name()) {
+        pools.retain(|known| !known.has_ended());
+        if pools.iter().any(|known| known.name() == pool.name() && !known.is_closed()) {
             let reason = format!("there is a pool \"{}\" already", pool.name());
             return Err(Error::Config { option: "name".to_owned(), reason });
         }

@@ -278,6 +278,11 @@ impl Pool {
         let _ = self.0.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
+    /// Whether nothing is left of it.
+    pub(crate) fn has_ended(&self) -> bool {
+        *self.0.ended.borrow()
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.0.closed.load(Ordering::Acquire)
     }

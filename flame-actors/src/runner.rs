@@ -76,6 +76,8 @@ pub(crate) type Ran = (Result<Bytes, Error>, Option<Slot>);
 struct Placement {
     placed: Option<oneshot::Sender<Result<u64, Error>>>,
     child: Child,
+    /// A snapshot that came before somebody was there to keep it.
+    saved: Option<Bytes>,
     slot: Slot,
     /// Dropped with the rest: for those who wait until nothing of the child is left.
     _ended: oneshot::Sender<Infallible>,
@@ -197,13 +199,14 @@ impl Runner {
         let id = {
             let mut under_way = self.work.under_way.lock();
             let id = under_way.id();
-            let placement = Placement { placed: Some(tx), child: Child::Awaited(None), slot, _ended };
+            let placement = Placement { placed: Some(tx), child: Child::Awaited(None), saved: None, slot, _ended };
             under_way.placements.insert(id, placement);
             id
         };
         let Encoded { actor, handler_len, body, linked, comes_back, snapshot } = child;
         let snapshot_len = snapshot.as_ref().map(|snapshot| snapshot.len() as u32);
         let body = match snapshot {
+            // Together they have room, or it would not have been saved.
             Some(snapshot) => [&snapshot[..], &body[..]].concat().into(),
             None => body,
         };
@@ -318,9 +321,11 @@ impl Role for Work {
                 }
             }
             Frame::Snapshot { id } => {
-                if let Some(Placement { child: Child::Guarded(ward), .. }) = self.under_way.lock().placements.get(&id) {
+                match self.under_way.lock().placements.get_mut(&id) {
                     // Its guardian may be about to end.
-                    let _ = ward.cast(Ward::Saved(body));
+                    Some(Placement { child: Child::Guarded(ward), .. }) => drop(ward.cast(Ward::Saved(body))),
+                    Some(placement) => placement.saved = Some(body),
+                    None => {}
                 }
             }
             Frame::Exited { id, exit } => {

@@ -68,7 +68,7 @@ use crate::runner::agent::Agent;
 /// It is not durable: the guardian keeps the last snapshot in the parent's memory, and it ends with the guardian. What
 /// was handled after it is lost, and so is a snapshot that was on its way when the runner ended. It is not part of what
 /// the messages do: an effect elsewhere may have happened that the snapshot does not know of. One that does not encode,
-/// or is over [`MAX_MESSAGE_BYTES`](crate::MAX_MESSAGE_BYTES), is logged, and the one before it stays.
+/// or has, with the handler and the arguments, more than [`MAX_MESSAGE_BYTES`](crate::MAX_MESSAGE_BYTES), is logged, and the one before it stays.
 pub trait Snapshot: Actor {
     /// What is handed over: MessagePack, as messages are.
     type Snapshot: Serialize + DeserializeOwned + Send;
@@ -129,13 +129,18 @@ fn restore<A: Snapshot>(
 pub(crate) struct Saving {
     pub(crate) agent: Weak<Agent>,
     pub(crate) id: u64,
+    /// So many bytes a snapshot may have: it travels with the handler and the arguments.
+    pub(crate) room: usize,
 }
 
 impl Saving {
     pub(super) fn save(&self, actor: &str, snapshot: Result<Vec<u8>, Error>) {
-        let snapshot = snapshot.and_then(|bytes| codec::within_limit(bytes, || format!("a snapshot of {actor}")));
+        let snapshot = snapshot.and_then(|bytes| match bytes.len() {
+            size if size <= self.room => Ok(bytes),
+            size => Err(Error::TooLarge { what: format!("a snapshot of {actor}"), size, limit: self.room }),
+        });
         match (snapshot, self.agent.upgrade()) {
-            (Ok(snapshot), Some(agent)) => agent.save(self.id, snapshot),
+            (Ok(snapshot), Some(agent)) => agent.save(self.id, snapshot.into()),
             (Err(err), _) => tracing::warn!(%err, actor, "a snapshot was not saved"),
             (Ok(_), None) => {}
         }

@@ -130,11 +130,15 @@ impl Actor for PlacementSupervisor {
                 supervised.children.insert(child, Child { ward, stage: Stage::Up });
             }
             Told::Ended { child, end } => supervised.ended(child, end, self)?,
-            Told::Halted { child } => supervised.set(child, Stage::Down),
-            Told::Began { child } => {
+            // One that had ended before it was told to tells both, and one that was moved begins by itself.
+            Told::Halted { child } if supervised.stage(child) == Some(Stage::Halting) => {
+                supervised.set(child, Stage::Down);
+            }
+            Told::Began { child } if supervised.stage(child) == Some(Stage::Beginning) => {
                 supervised.set(child, Stage::Up);
                 supervised.together.remove(&child);
             }
+            Told::Halted { .. } | Told::Began { .. } => {}
         }
         supervised.advance();
         Ok(())
@@ -155,9 +159,7 @@ impl Actor for PlacementSupervisor {
             }
             _ => return Ok(()),
         };
-        let child = who.get_id().pid();
-        supervised.children.remove(&child);
-        supervised.together.remove(&child);
+        supervised.forget(who.get_id().pid());
         supervised.advance();
         Ok(())
     }
@@ -172,12 +174,19 @@ impl Supervised {
 
     fn ended(&mut self, child: u64, end: String, supervisor: &PlacementSupervisor) -> Result<(), ChildError> {
         let PlacementSupervisor { strategy, intensity } = *supervisor;
+        let was = self.stage(child);
         self.set(child, Stage::Down);
+        if self.together.contains(&child) && was != Some(Stage::Beginning) {
+            // It was to go down with the others: lost with the same runner, it is one restart of them all.
+            return Ok(());
+        }
         let Some(after) = self.history.add(end, intensity, Instant::now()) else {
             return Err(std::mem::take(&mut self.history).too_many(intensity));
         };
         match strategy {
-            Strategy::OneForOne => self.begin(child, after),
+            Strategy::OneForOne => {
+                self.order(child, Stage::Beginning, Ward::Begin(after));
+            }
             Strategy::OneForAll => self.together.extend(self.children.keys()),
             Strategy::RestForOne => self.together.extend(self.children.range(child..).map(|(child, _)| child)),
         }
@@ -185,31 +194,41 @@ impl Supervised {
         Ok(())
     }
 
-    fn begin(&mut self, child: u64, after: Duration) {
-        if let Some(child) = self.children.get_mut(&child) {
-            child.stage = Stage::Beginning;
-            // A ward that has ended takes its guardian with it, which is told as a supervision event.
-            let _ = child.ward.cast(Ward::Begin(after));
+    /// Takes the next step with those that go down and come up together, one child at a time.
+    fn advance(&mut self) {
+        loop {
+            let stages = self.together.iter().filter_map(|child| Some((*child, self.stage(*child)?)));
+            let stages: Vec<(u64, Stage)> = stages.collect();
+            if stages.iter().any(|(_, stage)| matches!(stage, Stage::Halting | Stage::Beginning)) {
+                return;
+            }
+            let told = match (stages.iter().rev().find(|(_, stage)| *stage == Stage::Up), stages.first()) {
+                (Some((child, _)), _) => self.order(*child, Stage::Halting, Ward::Halt),
+                (None, Some((child, _))) => self.order(*child, Stage::Beginning, Ward::Begin(self.after)),
+                (None, None) => return,
+            };
+            if told {
+                return;
+            }
         }
     }
 
-    /// Takes the next step with those that go down and come up together, one child at a time.
-    fn advance(&mut self) {
-        let stage = |child: &&u64| self.children.get(child).map(|child| child.stage);
-        let waits = |child: &&u64| matches!(stage(child), Some(Stage::Halting | Stage::Beginning));
-        if self.together.iter().any(|child| waits(&child)) {
-            return;
+    /// `false`: it has ended for good, and is forgotten. Its end may have been heard before it had joined.
+    fn order(&mut self, child: u64, stage: Stage, order: Ward) -> bool {
+        self.set(child, stage);
+        let told = self.children.get(&child).is_some_and(|child| child.ward.cast(order).is_ok());
+        if !told {
+            self.forget(child);
         }
-        let up = self.together.iter().rev().find(|child| stage(child) == Some(Stage::Up)).copied();
-        match (up, self.together.first().copied()) {
-            (Some(child), _) => {
-                self.set(child, Stage::Halting);
-                if let Some(child) = self.children.get(&child) {
-                    let _ = child.ward.cast(Ward::Halt);
-                }
-            }
-            (None, Some(child)) => self.begin(child, self.after),
-            (None, None) => {}
-        }
+        told
+    }
+
+    fn forget(&mut self, child: u64) {
+        self.children.remove(&child);
+        self.together.remove(&child);
+    }
+
+    fn stage(&self, child: u64) -> Option<Stage> {
+        self.children.get(&child).map(|child| child.stage)
     }
 }

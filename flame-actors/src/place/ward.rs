@@ -165,10 +165,8 @@ impl Keeping {
     fn ended(&mut self, myself: &ActorRef<Ward>, exit: Exit) -> Option<Exit> {
         let child = self.keep.child.lock().take();
         // Its old incarnation may live as long as its runner does: after a loss that has to be gone first.
-        self.lost = match &exit {
-            Exit::Failed(ChildError::RunnerLost { .. }) => child.map(|child| Arc::clone(child.runner())),
-            _ => None,
-        };
+        let is_lost = matches!(exit, Exit::Failed(ChildError::RunnerLost { .. }));
+        self.lost = child.filter(|_| is_lost).map(|child| Arc::clone(child.runner()));
         match self.wanted.take() {
             Some(Wanted::Moved) => {
                 self.keep.gate.shut();
@@ -209,14 +207,17 @@ impl Keeping {
     }
 
     fn begin(&mut self, myself: &ActorRef<Ward>, after: Duration) {
+        if self.placing.is_some() || self.keep.child.lock().is_some() {
+            return;
+        }
         let Keep { plan, guardian, .. } = &self.keep;
         let (pool, guardian, ward) = (plan.pool.clone(), *guardian, myself.clone());
         let child = Encoded { snapshot: self.snapshot.clone(), ..plan.child.clone() };
         let lost = self.lost.take();
         self.placing = Some(runtime::spawn(async move {
             if let Some(lost) = lost {
-                // An error says the same.
-                let _ = lost.gone().wait_for(|gone| *gone).await;
+                // Or it lives, and the child has told of the loss of another one, of a pool of its own.
+                lost.gone_if_closed().await;
             }
             tokio::time::sleep(after).await;
             let placed = place_again(&pool, guardian, child).await;
@@ -232,15 +233,15 @@ impl Keeping {
         let (actor, runner) = (plan.child.actor, child.runner().node().to_string());
         plan.pool.tell_event(|| Event::ChildPlaced { actor: actor.to_owned(), child: *guardian, runner });
         *self.keep.child.lock() = Some(child.clone());
-        let dropped = gate.open(child.link(), pid);
-        self.tell_dropped(dropped);
-        child.guard(myself);
-        match self.wanted {
-            Some(_) => {
-                self.order_stop();
-            }
-            None => self.tell_group(Told::Began { child: self.keep.guardian }),
+        if self.wanted.is_some() {
+            // What waits goes to the next one.
+            self.order_stop_in_time();
+        } else {
+            let dropped = gate.open(child.link(), pid);
+            self.tell_dropped(dropped);
+            self.tell_group(Told::Began { child: self.keep.guardian });
         }
+        child.guard(myself);
         None
     }
 

@@ -26,7 +26,7 @@ use crate::node::runtime;
 use crate::place::{Identity, Saving};
 use crate::task::cancelled::Run;
 use crate::task::context::on_runner;
-use crate::{codec, registry, telemetry};
+use crate::{MAX_MESSAGE_BYTES, codec, registry, telemetry};
 
 pub(crate) struct Agent {
     /// This runner's node name.
@@ -365,10 +365,15 @@ impl Agent {
     /// Ends work: all of it, or what is linked to the parent.
     pub(crate) fn abort_work(&self, unlinked_too: bool) {
         let (ends, cells) = {
-            let work = self.work.lock();
-            let doing = work.tasks.values().chain(work.starting.values());
-            let ends: Vec<_> =
-                doing.filter(|doing| doing.linked || unlinked_too).map(|doing| doing.end.clone()).collect();
+            let mut work = self.work.lock();
+            let Work { tasks, starting, .. } = &mut *work;
+            let doing = tasks.values_mut().chain(starting.values_mut()).filter(|doing| doing.linked || unlinked_too);
+            let ends: Vec<_> = doing
+                .map(|doing| {
+                    doing.condemned = true;
+                    doing.end.clone()
+                })
+                .collect();
             let children = work.children.values().filter(|child| child.linked || unlinked_too);
             (ends, children.map(|child| child.cell.clone()).collect::<Vec<_>>())
         };
@@ -417,7 +422,9 @@ impl Role for Arc<Agent> {
             }
             Frame::Place { id, guardian, actor, snapshot_len, handler_len, linked, comes_back } => {
                 let guardian = route::address_on(link, guardian);
-                let saving = Saving { agent: Arc::downgrade(self), id };
+                let room =
+                    MAX_MESSAGE_BYTES.saturating_sub(body.len() - body.len().min(snapshot_len.unwrap_or(0) as usize));
+                let saving = Saving { agent: Arc::downgrade(self), id, room };
                 let identity = Identity { node: Arc::clone(&self.node), guardian, comes_back, snapshot: None, saving };
                 self.place(id, identity, actor, (snapshot_len, handler_len), body, linked);
             }

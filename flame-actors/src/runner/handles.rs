@@ -158,6 +158,9 @@ impl ChildHandle {
     /// Tells the ward of the child's end from now on, or at once if that has come already.
     pub(crate) fn guard(&self, ward: &ActorRef<Ward>) {
         let mut under_way = self.runner.work.under_way.lock();
+        if let Some(saved) = under_way.placements.get_mut(&self.id).and_then(|placement| placement.saved.take()) {
+            let _ = ward.cast(Ward::Saved(saved));
+        }
         let exit = match under_way.placements.get_mut(&self.id).map(|placement| &mut placement.child) {
             Some(Child::Awaited(Some(_))) => match under_way.placements.remove(&self.id) {
                 Some(Placement { child: Child::Awaited(exit), .. }) => exit,
