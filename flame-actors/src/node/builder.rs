@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
@@ -23,8 +23,6 @@ const DEFAULT_LEASE: Duration = Duration::from_secs(15);
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 /// A runner that does not reach its parent within this time gives up.
 const FAILSAFE: Duration = Duration::from_secs(20);
-/// Instead of never.
-const A_LONG_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
 /// A runner whose parent is gone, and whose work has ended, has this long to leave `main` by itself.
 const EXIT_GRACE: Duration = Duration::from_millis(300);
 /// Settings of a [`Node`], from [`Node::builder`].
@@ -127,8 +125,8 @@ impl NodeBuilder {
         let build = Build::of_this_process(self.build_id.as_deref().unwrap_or_else(|| build::id()));
         let failsafe = self.failsafe;
         let late = |_| Error::Join(format!("the parent was not reached within {failsafe:?}"));
-        let until = tokio::time::Instant::now() + failsafe.min(A_LONG_TIME);
-        match tokio::time::timeout_at(until, parent::booted()).await.map_err(late)?? {
+        let start = Instant::now();
+        match tokio::time::timeout(failsafe, parent::booted()).await.map_err(late)?? {
             None => {
                 let name = match self.name.clone() {
                     Some(name) => checked("name", name)?,
@@ -138,7 +136,10 @@ impl NodeBuilder {
                 route::set_name(&full);
                 Ok(self.into_node(full, name, build, OnceCell::new(), None))
             }
-            Some(booted) => tokio::time::timeout_at(until, self.join(build, booted)).await.map_err(late)?,
+            Some(booted) => {
+                let left = failsafe.saturating_sub(start.elapsed());
+                tokio::time::timeout(left, self.join(build, booted)).await.map_err(late)?
+            }
         }
     }
 
