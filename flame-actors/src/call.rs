@@ -173,7 +173,7 @@ impl<R, T> State<R, T> {
 
 async fn call<R: Send + 'static>(request: Request<R>) -> Result<R, Error> {
     let Request { pool, task, timeout, linked, track } = request;
-    let Encoded { key, args, decode } = task.encode()?;
+    let Encoded { key, args, decode, offered: _offered } = task.encode()?;
     let bounds = Bounds { wait: Some(pool.longest_wait(timeout)), run: Some(pool.timeout()), both: timeout };
     let work = Work { task: key, args, linked, track };
     let (output, slot) = perform(pool.ask()?, work, bounds).await;
@@ -194,11 +194,12 @@ async fn call<R: Send + 'static>(request: Request<R>) -> Result<R, Error> {
 
 async fn cast<R: Send + 'static>(request: Request<R>) -> Result<(), Error> {
     let Request { pool, task, timeout, linked, track: _ } = request;
-    let Encoded { key, args, decode: _ } = task.encode()?;
+    let Encoded { key, args, decode: _, offered } = task.encode()?;
     let bounds = Bounds { wait: timeout, run: None, both: timeout };
     let work = Work { task: key.clone(), args, linked, track: false };
     let asked = pool.ask()?;
     runtime::spawn(async move {
+        let _offered = offered;
         if let (Err(err), _) = perform(asked, work, bounds).await {
             tracing::warn!(pool = pool.name(), task = key, %err, "a cast failed");
         }

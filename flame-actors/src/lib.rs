@@ -61,6 +61,9 @@
 //! - Durable work: delivery is at most once, and nothing is tried again by itself.
 //! - Different programs: parent and runner are the same build, and that is checked.
 
+// The macros name this crate as others do, and it uses them itself.
+extern crate self as flame_actors;
+
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
@@ -78,6 +81,7 @@ mod place;
 mod pool;
 mod registry;
 mod runner;
+mod stream;
 mod task;
 mod telemetry;
 
@@ -100,6 +104,7 @@ pub use self::pool::{
     Candidate, Event, Events, LeastLoaded, Leave, MostLoaded, Placement, Pool, PoolBuilder, PoolChange, PoolStatus,
     RunnerState, RunnerStatus,
 };
+pub use self::stream::{ByteSink, ByteStream, StreamError, StreamReceipt};
 pub use self::task::Task;
 pub use self::task::cancelled::Cancelled;
 pub use self::task::context::{cancelled, deadline, provided, runner};

@@ -249,6 +249,10 @@ impl Node {
         &self.0.name
     }
 
+    pub(crate) fn build(&self) -> &Build {
+        &self.0.build
+    }
+
     pub(crate) fn lease(&self) -> Duration {
         self.0.lease
     }

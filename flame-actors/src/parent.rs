@@ -211,6 +211,12 @@ impl Invitation {
         Parent { name: Arc::clone(&self.parent), address: self.address.clone(), pool: self.pool.clone() }
     }
 
+    /// What is said first on a connection.
+    pub(crate) fn hello(&self, purpose: Purpose, token: Secret, build: &Build) -> Hello {
+        let (node, process) = (Arc::clone(&self.node), std::process::id());
+        Hello { protocol: PROTOCOL, purpose, token, node, build: build.clone(), process }
+    }
+
     /// Dials the parent and says hello; gives the connection and the parent's answer.
     pub(crate) async fn dial<W: serde::de::DeserializeOwned + Send + 'static>(
         &self,
@@ -219,14 +225,7 @@ impl Invitation {
         build: &Build,
     ) -> Result<(TlsStream<TcpStream>, W), Error> {
         let connector = self.identity.connector(&token)?;
-        let hello = Hello {
-            protocol: PROTOCOL,
-            purpose,
-            token,
-            node: Arc::clone(&self.node),
-            build: build.clone(),
-            process: std::process::id(),
-        };
+        let hello = self.hello(purpose, token, build);
         let address = self.address.clone();
         // On our runtime, whose driver then serves the connection for good.
         let dialled = runtime::spawn(async move {

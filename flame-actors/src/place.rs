@@ -38,6 +38,7 @@ use self::ward::Plan;
 pub(crate) use self::ward::Ward;
 use crate::error::{Error, Stage};
 use crate::pool::Pool;
+use crate::stream::{self, Offered};
 use crate::{Message, codec, telemetry};
 
 /// An actor that can be started on a runner. Implemented by `#[placeable]`.
@@ -85,6 +86,8 @@ enum State<A: Placeable> {
 struct Request<A: Placeable> {
     pool: Pool,
     child: Result<Encoded, Error>,
+    /// Kept until it has started.
+    offered: Offered,
     supervisor: Option<ActorCell>,
     timeout: Option<Duration>,
     restart: Restart,
@@ -101,11 +104,11 @@ where
     A::Arguments: Serialize + DeserializeOwned,
 {
     pub(crate) fn new(pool: Pool, actor: A, arguments: A::Arguments) -> Self {
-        let child = encode(&actor, &arguments);
+        let (child, offered) = stream::collect(|| encode(&actor, &arguments));
         let (supervisor, timeout, group, actor) = (None, None, None, PhantomData);
         let (restart, intensity) = (Restart::default(), Intensity::default());
         let hold = 1000;
-        let request = Request { pool, child, supervisor, timeout, restart, intensity, hold, group, actor };
+        let request = Request { pool, child, offered, supervisor, timeout, restart, intensity, hold, group, actor };
         Self(State::Described(Box::new(request)))
     }
 
@@ -251,7 +254,8 @@ where
     A: Placeable,
     A::Msg: Message,
 {
-    let Request { pool, child, supervisor, timeout, restart, intensity, hold, group, actor: _ } = request;
+    let Request { pool, child, offered: _offered, supervisor, timeout, restart, intensity, hold, group, actor: _ } =
+        request;
     let child = Encoded { comes_back: restart != Restart::Temporary, ..child? };
     let start = Instant::now();
     let mut asked = pool.ask()?;

@@ -9,8 +9,9 @@ use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 
-use crate::Error;
 use crate::registry::task_key;
+use crate::stream::{self, Offered};
+use crate::{Error, codec};
 
 /// One function that can run here or on a runner. Implemented by the macros.
 pub trait Remote: 'static {
@@ -101,6 +102,8 @@ pub(crate) struct Encoded<R> {
     pub(crate) key: String,
     pub(crate) args: bytes::Bytes,
     pub(crate) decode: fn(&[u8]) -> Result<R, Error>,
+    /// To be kept until the task has ended.
+    pub(crate) offered: Offered,
 }
 
 impl<R: Send + 'static> Task<R> {
@@ -116,8 +119,9 @@ impl<R: Send + 'static> Task<R> {
             State::Described(described) => {
                 let key = described.key();
                 let decode = described.decode_output();
-                let args = crate::codec::within_limit(described.encode()?, || format!("the arguments of {key}"))?;
-                Ok(Encoded { key, args, decode })
+                let (args, offered) = stream::collect(|| described.encode());
+                let args = codec::within_limit(args?, || format!("the arguments of {key}"))?;
+                Ok(Encoded { key, args, decode, offered })
             }
             State::Running(_) | State::Done => {
                 let reason = "it was started here already".to_owned();

@@ -51,6 +51,7 @@ impl std::fmt::Debug for Secret {
 pub(crate) enum Purpose {
     Link,
     Session,
+    Stream,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

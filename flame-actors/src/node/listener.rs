@@ -22,6 +22,7 @@ use super::runtime;
 use super::session::Session;
 use super::tls::{self, Authority};
 use crate::Error;
+use crate::stream::{IDLE_AT_LISTENER, Wire};
 
 /// So long after its link a runner may open its session.
 const SESSION_DEADLINE: Duration = Duration::from_secs(60);
@@ -59,6 +60,7 @@ struct Expected {
 enum Wanted {
     Link { joined: oneshot::Sender<Result<Joined, Error>>, shutdown_timeout: Duration },
     Session,
+    Stream(oneshot::Sender<Result<Wire, Error>>),
 }
 
 impl Expected {
@@ -73,23 +75,23 @@ impl Expected {
     }
 }
 
-/// A runner that was invited and has not joined yet. Dropped, its token is void.
-pub(crate) struct Expectation {
+/// A node that was invited and has not joined yet, or opened its stream. Dropped, its token is void.
+pub(crate) struct Expectation<T = Joined> {
     listener: Arc<Listener>,
     token: Secret,
-    joined: oneshot::Receiver<Result<Joined, Error>>,
+    joined: oneshot::Receiver<Result<T, Error>>,
 }
 
-impl Expectation {
-    /// Waits until the runner has joined, or was refused.
-    pub(crate) async fn joined(&mut self) -> Result<Joined, Error> {
+impl<T> Expectation<T> {
+    /// Waits until the node is there, or was refused.
+    pub(crate) async fn joined(&mut self) -> Result<T, Error> {
         (&mut self.joined)
             .await
             .unwrap_or_else(|_| Err(Error::Join("the runner's connection broke in its join".to_owned())))
     }
 }
 
-impl Drop for Expectation {
+impl<T> Drop for Expectation<T> {
     fn drop(&mut self) {
         self.listener.expected.lock().remove(&self.token);
     }
@@ -135,24 +137,34 @@ impl Listener {
         pool: &str,
         shutdown_timeout: Duration,
     ) -> Result<(Invitation, Expectation), Error> {
+        let (tx, joined) = oneshot::channel();
+        let invitation = self.expect(parent, node, pool, Wanted::Link { joined: tx, shutdown_timeout })?;
+        let token = invitation.token.clone();
+        Ok((invitation, Expectation { listener: Arc::clone(self), token, joined }))
+    }
+
+    /// Makes an identity and a token for the connection of one stream.
+    pub(crate) fn invite_stream(
+        self: &Arc<Self>,
+        me: &Arc<str>,
+        node: &Arc<str>,
+    ) -> Result<(Invitation, Expectation<Wire>), Error> {
+        let (tx, joined) = oneshot::channel();
+        let invitation = self.expect(me, node, "", Wanted::Stream(tx))?;
+        let token = invitation.token.clone();
+        Ok((invitation, Expectation { listener: Arc::clone(self), token, joined }))
+    }
+
+    fn expect(&self, me: &Arc<str>, node: &Arc<str>, pool: &str, purpose: Wanted) -> Result<Invitation, Error> {
         let identity = self.authority.identity(node)?;
         let token = Secret(tls::token());
-        let (tx, joined) = oneshot::channel();
-        let purpose = Wanted::Link { joined: tx, shutdown_timeout };
         let expected = Expected::new(node, identity.certificate(), &token, purpose);
         let mut book = self.expected.lock();
         book.retain(|_, expected| !expected.is_stale());
         book.insert(token.clone(), expected);
         drop(book);
-        let invitation = Invitation {
-            address: self.advertised.clone(),
-            parent: Arc::clone(parent),
-            node: Arc::clone(node),
-            pool: pool.to_owned(),
-            token: token.clone(),
-            identity,
-        };
-        Ok((invitation, Expectation { listener: Arc::clone(self), token, joined }))
+        let (address, pool) = (self.advertised.clone(), pool.to_owned());
+        Ok(Invitation { address, parent: Arc::clone(me), node: Arc::clone(node), pool, token, identity })
     }
 
     /// Whether this is the knock of a runner that is awaited.
@@ -185,6 +197,7 @@ impl Listener {
                     .attach(stream, &hello.node, self.lease, true)
                     .map_err(|err| Refusal::Session(err.to_string()));
             }
+            Ok((hello, Wanted::Stream(opened))) => return self.open_stream(stream, hello.node, opened).await,
             Err(refusal) => refusal,
         };
         if let Some(answer) = refusal.answer() {
@@ -231,9 +244,9 @@ impl Listener {
             Refusal::Name { node }
         } else {
             match (&expected.purpose, hello.purpose) {
-                (Wanted::Link { .. }, Purpose::Link) | (Wanted::Session, Purpose::Session) => {
-                    return Ok(expected.purpose);
-                }
+                (Wanted::Link { .. }, Purpose::Link)
+                | (Wanted::Session, Purpose::Session)
+                | (Wanted::Stream(_), Purpose::Stream) => return Ok(expected.purpose),
                 _ => Refusal::Purpose { node },
             }
         };
@@ -242,6 +255,40 @@ impl Listener {
             let _ = joined.send(Err(Error::Join(refusal.to_string())));
         }
         Err(refusal)
+    }
+
+    async fn open_stream(
+        self: &Arc<Self>,
+        mut stream: TlsStream<TcpStream>,
+        node: Arc<str>,
+        opened: oneshot::Sender<Result<Wire, Error>>,
+    ) -> Result<(), Refusal> {
+        join::say(&mut stream, &Ok::<_, Error>(())).await.map_err(|_| Refusal::Left)?;
+        let wire = Wire::accepted(tokio_rustls::TlsStream::Server(stream), Arc::downgrade(self), Arc::clone(&node));
+        opened.send(Ok(wire)).map_err(|_| Refusal::Late { node: node.to_string() })
+    }
+
+    /// Waits for the token of another stream on a connection whose last one has ended in good order.
+    pub(crate) async fn hear_again(self: Arc<Self>, stream: tokio_rustls::TlsStream<TcpStream>, node: &Arc<str>) {
+        let tokio_rustls::TlsStream::Server(mut stream) = stream else { return };
+        let hello = tokio::time::timeout(IDLE_AT_LISTENER, join::hear::<Hello, _>(&mut stream)).await;
+        let Ok(Ok(hello)) = hello else { return };
+        let wanted = {
+            let mut book = self.expected.lock();
+            // Its certificate is of an earlier stream; that it is of this node was seen then.
+            let fits = |expected: &Expected| {
+                matches!(expected.purpose, Wanted::Stream(_)) && expected.node == *node && hello.node == *node
+            };
+            let is_awaited = hello.purpose == Purpose::Stream && book.get(&hello.token).is_some_and(fits);
+            if is_awaited { book.remove(&hello.token) } else { None }
+        };
+        let opened = match wanted.map(|expected| expected.purpose) {
+            Some(Wanted::Stream(opened)) => self.open_stream(stream, hello.node, opened).await,
+            _ => Err(Refusal::Token { node: node.to_string() }),
+        };
+        if let Err(refusal) = opened {
+            tracing::debug!(why = %refusal, "an idle connection was closed");
+        }
     }
 
     async fn welcome(

@@ -124,6 +124,11 @@ impl Drop for ProxyState {
     }
 }
 
+/// Tells how the actor behind a proxy ends; `None` without a way to it.
+pub(super) fn end_of(address: &Address) -> Option<watch::Receiver<Option<Exit>>> {
+    PROXIES.lock().get(address).map(|known| known.end.subscribe())
+}
+
 /// The actor behind a proxy ended.
 pub(super) fn ended(address: &Address, exit: Exit) {
     let known = PROXIES.lock().get(address).map(|known| (known.cell.clone(), Arc::clone(&known.end)));

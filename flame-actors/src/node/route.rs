@@ -15,14 +15,15 @@ use dashmap::DashMap;
 use parking_lot::RwLock;
 use ractor::{ActorCell, ActorId, ActorRef};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
-use super::frame::{Frame, Hop, Order};
+use super::frame::{Exit, Frame, Hop, Order};
 use super::gate::Gate;
 use super::link::Link;
 use super::{proxy, relay, watcher};
-use crate::codec;
 use crate::error::{Cause, Error};
 use crate::message::{Ack, Encoded, Message, Permit, ReplyTo, permit};
+use crate::{codec, stream};
 
 // ---- nodes ---------------------------------------------------------------------------------------------------
 
@@ -52,12 +53,17 @@ pub(crate) fn add_runner(link: &Arc<Link>) {
     }
 }
 
-fn is_me(node: &str) -> bool {
+/// This process' node name, once it has one.
+pub(crate) fn me() -> Option<Arc<str>> {
+    NEIGHBOURS.get().map(|neighbours| Arc::clone(&neighbours.me))
+}
+
+pub(crate) fn is_me(node: &str) -> bool {
     NEIGHBOURS.get().is_some_and(|neighbours| *neighbours.me == *node)
 }
 
 /// The link towards a node. Names are paths, so a request goes down by prefix and otherwise up.
-pub(super) fn towards(node: &Arc<str>) -> Option<(Arc<Link>, Hop)> {
+pub(crate) fn towards(node: &Arc<str>) -> Option<(Arc<Link>, Hop)> {
     let neighbours = NEIGHBOURS.get()?;
     let below = |name: &str| node.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
     let link = if below(&neighbours.me) {
@@ -285,7 +291,24 @@ fn deliver<M: Message>(
     sent.map_err(|_| Error::NoActor(cell.get_id().to_string()))
 }
 
-fn local(pid: u64) -> Result<ActorCell, Error> {
+/// In the place of a pid: the node's own porter (see `stream/porter.rs`), which every node can ask.
+const PORTER: u64 = u64::MAX;
+
+/// Tells how an actor elsewhere ends.
+pub(crate) type Ending = watch::Receiver<Option<Exit>>;
+
+/// The porter of another node, and how it ends, which it does with its node.
+pub(crate) fn porter_of<M: Message>(node: &Arc<str>) -> Result<(ActorRef<M>, Option<Ending>), Error> {
+    expect::<M>();
+    let address = Address { node: Arc::clone(node), pid: PORTER };
+    let porter = proxy::proxy(&address)?;
+    Ok((porter, proxy::end_of(&address)))
+}
+
+pub(super) fn local(pid: u64) -> Result<ActorCell, Error> {
+    if pid == PORTER {
+        return Ok(stream::porter().get_cell());
+    }
     let id = ActorId::Local(pid);
     ractor::registry::where_is_pid(id).ok_or_else(|| Error::NoActor(id.to_string()))
 }

@@ -9,20 +9,25 @@ use std::sync::OnceLock;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
-static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-
 /// The handle of our runtime, which is started on first use.
 pub(crate) fn handle() -> &'static Handle {
-    RUNTIME
-        .get_or_init(|| {
-            Builder::new_multi_thread()
-                .worker_threads(1)
-                .thread_name("flame")
-                .enable_all()
-                .build()
-                .expect("the operating system grants one thread and one epoll instance")
-        })
-        .handle()
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| start("flame")).handle()
+}
+
+/// The handle of another one, for what moves many bytes and is not the application's work: streams that pass through.
+pub(crate) fn bulk() -> &'static Handle {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| start("flame-bulk")).handle()
+}
+
+fn start(name: &str) -> Runtime {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name(name)
+        .enable_all()
+        .build()
+        .expect("the operating system grants one thread and one epoll instance")
 }
 
 /// Spawns on our runtime.

@@ -5,11 +5,11 @@ use std::sync::{Arc, LazyLock, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, ActorRuntime, ActorStatus, SupervisionEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef, ActorRuntime, ActorStatus, SupervisionEvent};
 
 use super::frame::{Exit, Frame};
 use super::link::Link;
-use super::runtime;
+use super::{route, runtime};
 use crate::error::ChildError;
 
 struct Watcher;
@@ -38,7 +38,7 @@ fn watcher() -> &'static ActorRef<WatcherMsg> {
 ///
 /// The watch has begun when this returns: what the same link brings next may end the actor, and its reason is told.
 pub(crate) fn watch(link: &Arc<Link>, pid: u64) {
-    let Some(cell) = ractor::registry::where_is_pid(ActorId::Local(pid)) else {
+    let Ok(cell) = route::local(pid) else {
         return down(link, pid, Exit::Stopped(None));
     };
     WATCHED.lock().entry(pid).or_default().push(Arc::clone(link));

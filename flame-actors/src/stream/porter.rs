@@ -1,0 +1,238 @@
+//! Opens streams: one actor per node, which every other node can ask.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use ractor::rpc::CallResult;
+use ractor::{Actor, ActorProcessingErr, ActorRef, ActorRuntime, RpcReplyPort};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::error::StreamError;
+use super::offers::{self, Kind, Offer};
+use super::peer::Lost;
+use super::reuse::{Wire, connect};
+use super::sink::ByteSink;
+use super::wire::{Inbound, Outbound};
+use super::{ByteStream, Remote};
+use crate::error::{Cause, Error};
+use crate::node::join::Invitation;
+use crate::node::{route, runtime};
+use crate::{Message, Node};
+
+/// Between nodes that have no link, which may not reach each other; then it goes through those between them.
+const SIBLING_BOUND: Duration = Duration::from_secs(3);
+/// Whoever was invited has so long to dial.
+const DIAL_BOUND: Duration = Duration::from_secs(30);
+
+#[derive(Message)]
+pub(crate) enum PorterMsg {
+    /// Somebody wants a stream of ours. The answer comes when it has been dialled to, or says where to dial.
+    Open(Wanted, RpcReplyPort<Result<Option<Invitation>, StreamError>>),
+    /// For somebody who cannot reach where it comes from, or goes to.
+    PassOn(ByteStream, RpcReplyPort<ByteStream>),
+    PassBack(ByteSink, RpcReplyPort<ByteSink>),
+    /// Of this node: what carried them has not arrived, or was not looked at.
+    Withdraw(Vec<u64>),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Wanted {
+    id: u64,
+    kind: Kind,
+    /// Who wants it.
+    node: Arc<str>,
+    /// Where that listens; `None` when it dials.
+    invitation: Option<Invitation>,
+}
+
+/// A stream of another node, once it is there.
+#[derive(Debug)]
+pub(super) enum Opened {
+    In(Inbound),
+    Out(Outbound),
+    Stream(ByteStream),
+    Sink(ByteSink),
+}
+
+/// A stream of another node that is being opened.
+#[derive(Debug)]
+pub(super) struct Opening(oneshot::Receiver<Result<Opened, StreamError>>);
+
+impl Opening {
+    pub(super) fn poll_unpin(&mut self, cx: &mut Context<'_>) -> Poll<Result<Opened, StreamError>> {
+        let opened = ready!(Pin::new(&mut self.0).poll(cx));
+        Poll::Ready(opened.unwrap_or_else(|_| Err(StreamError::not_opened("this node ends"))))
+    }
+}
+
+/// Begins to open a stream of another node at once: what does not ask in time finds it gone.
+pub(super) fn open(remote: Remote, kind: Kind) -> Opening {
+    let (tx, opening) = oneshot::channel();
+    runtime::spawn(async move {
+        // Whoever wanted it may have dropped it, and then that is what the other side is told.
+        let _ = tx.send(open_wherever(remote, kind).await);
+    });
+    Opening(opening)
+}
+
+async fn open_wherever(remote: Remote, kind: Kind) -> Result<Opened, StreamError> {
+    let Some((link, hop)) = route::towards(&remote.node) else {
+        let node = remote.node.to_string();
+        return Err(StreamError::NodeLost { node, cause: Cause::ConnectionClosed });
+    };
+    match open_directly(&remote, kind, hop.is_none()).await {
+        Ok((wire, lost)) => Ok(match kind {
+            Kind::Out => Opened::In(Inbound::new(wire, lost)),
+            Kind::In => Opened::Out(Outbound::new(wire, lost)),
+        }),
+        Err(err @ StreamError::NotOpened(_)) if hop.is_some() => {
+            tracing::debug!(node = %remote.node, by = %link.peer(), %err, "a stream goes by another node");
+            open_by(link.peer(), remote, kind).await
+        }
+        Err(err) => Err(err),
+    }
+}
+
+async fn open_directly(remote: &Remote, kind: Kind, is_neighbour: bool) -> Result<(Wire, Lost), StreamError> {
+    let node = Node::current().ok_or_else(|| StreamError::not_opened(Error::NoNode))?;
+    let me = route::me().ok_or_else(|| StreamError::not_opened(Error::NoNode))?;
+    let (porter, lost) = porter_of(&remote.node)?;
+    let wanted = |invitation| Wanted { id: remote.id, kind, node: Arc::clone(&me), invitation };
+    let is_below = remote.node.strip_prefix(&*me).is_some_and(|rest| rest.starts_with('.'));
+    let wire = if is_below {
+        // It has booted over a way to this node, and there may be none to it.
+        let listener = node.listener().await.map_err(StreamError::not_opened)?;
+        let (invitation, mut expectation) =
+            listener.invite_stream(&me, &remote.node).map_err(StreamError::not_opened)?;
+        ask(&porter, &lost, |port| PorterMsg::Open(wanted(Some(invitation)), port)).await??;
+        let dialled = tokio::time::timeout(DIAL_BOUND, expectation.joined()).await;
+        dialled.map_err(|_| StreamError::not_opened("it has not dialled"))?.map_err(StreamError::not_opened)?
+    } else {
+        let invitation = ask(&porter, &lost, |port| PorterMsg::Open(wanted(None), port)).await??;
+        let invitation = invitation.ok_or_else(|| StreamError::not_opened("it does not listen"))?;
+        if is_neighbour {
+            connect(&invitation).await?
+        } else {
+            let late = |_| StreamError::not_opened("it cannot be reached from here");
+            tokio::time::timeout(SIBLING_BOUND, connect(&invitation)).await.map_err(late)??
+        }
+    };
+    Ok((wire, lost))
+}
+
+/// Opens it by way of a neighbour, who reads it for us, or writes into it.
+async fn open_by(neighbour: &Arc<str>, remote: Remote, kind: Kind) -> Result<Opened, StreamError> {
+    let (porter, lost) = porter_of(neighbour)?;
+    match kind {
+        Kind::Out => {
+            let stream = ByteStream::unopened(remote);
+            ask(&porter, &lost, |port| PorterMsg::PassOn(stream, port)).await.map(Opened::Stream)
+        }
+        Kind::In => {
+            let sink = ByteSink::unopened(remote);
+            ask(&porter, &lost, |port| PorterMsg::PassBack(sink, port)).await.map(Opened::Sink)
+        }
+    }
+}
+
+async fn ask<T: Send + 'static>(
+    porter: &ActorRef<PorterMsg>,
+    lost: &Lost,
+    message: impl FnOnce(RpcReplyPort<T>) -> PorterMsg,
+) -> Result<T, StreamError> {
+    match porter.call(message, None).await {
+        Ok(CallResult::Success(answer)) => Ok(answer),
+        _ => Err(lost.known().unwrap_or_else(|| StreamError::not_opened("its node gives no answer"))),
+    }
+}
+
+/// The porter of another node, and what tells when that node is lost.
+fn porter_of(node: &Arc<str>) -> Result<(ActorRef<PorterMsg>, Lost), StreamError> {
+    let (porter, end) = route::porter_of::<PorterMsg>(node).map_err(StreamError::not_opened)?;
+    let end = end.ok_or_else(|| StreamError::NodeLost { node: node.to_string(), cause: Cause::ConnectionClosed })?;
+    Ok((porter, Lost::new(Arc::clone(node), end)))
+}
+
+/// This node's own, which is started when it is first needed.
+pub(crate) fn porter() -> &'static ActorRef<PorterMsg> {
+    static PORTER: OnceLock<ActorRef<PorterMsg>> = OnceLock::new();
+    PORTER.get_or_init(|| {
+        let _runtime = runtime::handle().enter();
+        route::expect::<PorterMsg>();
+        let (actor, _) = ActorRuntime::spawn_instant(None, Porter, ()).expect("it has no name that could be taken");
+        actor
+    })
+}
+
+struct Porter;
+
+impl Actor for Porter {
+    type Msg = PorterMsg;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<PorterMsg>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn handle(&self, _: ActorRef<PorterMsg>, message: PorterMsg, (): &mut ()) -> Result<(), ActorProcessingErr> {
+        match message {
+            PorterMsg::Open(wanted, reply) => {
+                if offers::claim(wanted.id, wanted.kind) {
+                    runtime::spawn(hand_over(wanted, reply));
+                } else {
+                    let _ = reply.send(Err(StreamError::not_opened("it was opened before, or expired")));
+                }
+            }
+            PorterMsg::PassOn(stream, reply) => drop(reply.send(stream)),
+            PorterMsg::PassBack(sink, reply) => drop(reply.send(sink)),
+            PorterMsg::Withdraw(ids) => offers::withdraw(&ids),
+        }
+        Ok(())
+    }
+}
+
+/// Connects what was offered with who wants it.
+async fn hand_over(wanted: Wanted, reply: RpcReplyPort<Result<Option<Invitation>, StreamError>>) {
+    let Wanted { id, kind: _, node, invitation } = wanted;
+    let wire = match invitation {
+        Some(invitation) => match connect(&invitation).await {
+            Ok(wire) => {
+                let _ = reply.send(Ok(None));
+                wire
+            }
+            Err(err) => return drop(reply.send(Err(err))),
+        },
+        None => match listen(&node).await {
+            Ok((invitation, expectation)) => {
+                let mut expectation = expectation;
+                let _ = reply.send(Ok(Some(invitation)));
+                match tokio::time::timeout(DIAL_BOUND, expectation.joined()).await {
+                    Ok(Ok(wire)) => wire,
+                    // It may ask again, by way of a neighbour of both.
+                    _ => return tracing::debug!(%node, "nobody has dialled for a stream"),
+                }
+            }
+            Err(err) => return drop(reply.send(Err(StreamError::not_opened(err)))),
+        },
+    };
+    let lost = match porter_of(&node) {
+        Ok((_, lost)) => lost,
+        Err(err) => return tracing::debug!(%node, %err, "who wanted a stream has gone"),
+    };
+    match offers::take(id) {
+        Some(Offer::Out(source)) => source.send(wire, lost),
+        Some(Offer::In(target)) => target.receive(wire, lost),
+        None => Outbound::new(wire, lost).fail(StreamError::not_opened("it was opened before, or expired")),
+    }
+}
+
+async fn listen(node: &Arc<str>) -> Result<(Invitation, crate::node::listener::Expectation<Wire>), Error> {
+    let here = Node::current().ok_or(Error::NoNode)?;
+    let me = route::me().ok_or(Error::NoNode)?;
+    here.listener().await?.invite_stream(&me, node)
+}
