@@ -59,7 +59,7 @@ pub(crate) use self::reuse::{IDLE_AT_LISTENER, Wire};
 /// use tokio::io::AsyncReadExt;
 ///
 /// #[remote]
-/// async fn count_lines(file: ByteStream) -> std::io::Result<usize> {
+/// async fn count_lines(file: ByteStream) -> anyhow::Result<usize> {
 ///     let mut text = String::new();
 ///     let mut file = file;
 ///     file.read_to_string(&mut text).await?;

@@ -33,22 +33,24 @@ use crate::node::{route, runtime};
 ///
 /// ```
 /// # use flame_actors::{ByteSink, Node, Pool, task};
-/// use tokio::io::AsyncWriteExt;
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> anyhow::Result<()> {
 /// # let node = Node::start().await?;
 /// # let pool = Pool::builder("reports").start(&node).await?;
-/// let (near, report) = tokio::io::duplex(1024); // a file, a socket, the body of an answer
+/// let (near, mut report) = tokio::io::duplex(1024); // a file, a socket, the body of an answer
 /// let (sink, receipt) = ByteSink::new(near).with_receipt();
-/// let call = pool.call(task!([sink: ByteSink] -> std::io::Result<()> {
+/// pool.call(task!([sink: ByteSink] -> anyhow::Result<()> {
 ///     let mut sink = sink;
 ///     sink.write_all(b"all is well").await?;
-///     sink.shutdown().await
-/// }));
-/// # drop(report);
-/// # let (call, receipt) = (call, receipt);
-/// # let _ = (call.await, receipt.await);
+///     Ok(sink.shutdown().await?)
+/// }))
+/// .await??;
+///
+/// let mut text = String::new();
+/// report.read_to_string(&mut text).await?;
+/// assert_eq!((receipt.await?, &*text), (11, "all is well"));
 /// # pool.shutdown().await;
 /// # Ok(())
 /// # }

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,6 +27,10 @@ pub(crate) const NOTHING: &str = "--nothing";
 
 const NAME: &str = "peer";
 const PING: usize = 16;
+/// The first byte of a copy: the peer takes what follows, and says at its end that it has it.
+const COPY: u8 = b'c';
+/// What reads and writes of many bytes are made of.
+pub(crate) const CHUNK: usize = 64 * 1024;
 
 /// The other end, a process of its own like a runner. It ends when this is dropped.
 pub(crate) struct Peer {
@@ -100,6 +105,27 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Copies a file to the peer, up to its word that it has all; gives the bytes per second.
+    pub(crate) async fn copy(mut self, file: &Path) -> anyhow::Result<f64> {
+        let start = Instant::now();
+        self.0.write_all(&[COPY]).await?;
+        let mut file = tokio::fs::File::open(file).await?;
+        let (mut bytes, mut buf) = (0, vec![0; CHUNK]);
+        loop {
+            let read = file.read(&mut buf).await?;
+            if read == 0 {
+                break;
+            }
+            self.0.write_all(&buf[..read]).await?;
+            bytes += read;
+        }
+        self.0.shutdown().await?;
+        ensure!(self.0.read_u64().await? == bytes as u64, "the peer has not got all of it");
+        Ok(per_second(bytes, start))
+    }
+}
+
 /// How many pings a second come back over all these connections together, one at a time on each.
 pub(crate) async fn pings_over(connections: &mut Vec<Connection>, each: usize) -> anyhow::Result<f64> {
     let (start, count) = (Instant::now(), connections.len() * each);
@@ -160,10 +186,24 @@ async fn reflect(mut stream: server::TlsStream<TcpStream>) -> std::io::Result<()
     loop {
         match stream.read(&mut bytes).await? {
             0 => return Ok(()),
+            read if bytes[0] == COPY => return take(stream, read - 1).await,
             read => {
                 stream.write_all(&bytes[..read]).await?;
                 stream.flush().await?;
             }
         }
     }
+}
+
+/// Takes the rest of a copy, of which some has come already.
+async fn take(mut stream: server::TlsStream<TcpStream>, mut taken: usize) -> std::io::Result<()> {
+    let mut bytes = vec![0; CHUNK];
+    loop {
+        match stream.read(&mut bytes).await? {
+            0 => break,
+            read => taken += read,
+        }
+    }
+    stream.write_u64(taken as u64).await?;
+    stream.shutdown().await
 }
