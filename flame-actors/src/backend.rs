@@ -1,17 +1,23 @@
 //! What can boot, inspect, list and destroy runner instances.
 
+mod clock;
+
 use std::fmt;
+use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
+use self::clock::Clock;
 use crate::Node;
 use crate::error::{Cause, Error};
 use crate::node::listener::Expectation;
 use crate::parent::{self, FLAME_PARENT, OVER_STDIN};
+use crate::pool::Event;
 
 /// Infrastructure that runs copies of this application.
 ///
@@ -47,10 +53,18 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// What the infrastructure knows of a boot that failed: state, exit, last words.
     ///
     /// It is added to the error that callers get, so it says what `inspect` does not. It is asked once, before the
-    /// instance is destroyed, and waited for half a second at the most. Without an answer of its own: nothing.
+    /// instance is destroyed, and waited for as long as [`patience`](Self::patience) says. Without an answer of its
+    /// own: nothing.
     fn diagnose<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Option<String>> {
         let _ = instance;
         Box::pin(async { None })
+    }
+
+    /// How long the pool waits for the reason of a loss or of a failed boot before callers are told what is known.
+    ///
+    /// Half a second by default, which is enough on the same computer.
+    fn patience(&self) -> Duration {
+        Duration::from_millis(500)
     }
 
     /// The instances that a former life of this parent left behind, which are then destroyed. Without an answer of its
@@ -103,9 +117,21 @@ pub struct Boot {
     node: Node,
     pool: String,
     runner: Arc<str>,
-    shutdown_timeout: Duration,
+    timeouts: Timeouts,
     app: Handle,
     joining: Mutex<Option<Joining>>,
+    clock: Clock,
+    tell: Tell,
+}
+
+/// What tells the pool's listeners.
+pub(crate) type Tell = Box<dyn Fn(Event) + Send + Sync>;
+
+/// The pool's bounds that concern a boot.
+#[derive(Clone, Copy)]
+pub(crate) struct Timeouts {
+    pub(crate) boot: Duration,
+    pub(crate) shutdown: Duration,
 }
 
 /// How the runner that is booted will join.
@@ -115,8 +141,9 @@ pub(crate) enum Joining {
 }
 
 impl Boot {
-    pub(crate) fn new(node: Node, pool: &str, runner: Arc<str>, shutdown_timeout: Duration, app: Handle) -> Self {
-        Self { node, pool: pool.to_owned(), runner, shutdown_timeout, app, joining: Mutex::default() }
+    pub(crate) fn new(node: Node, pool: &str, runner: Arc<str>, timeouts: Timeouts, app: Handle, tell: Tell) -> Self {
+        let (pool, clock) = (pool.to_owned(), Clock::new(timeouts.boot));
+        Self { node, pool, runner, timeouts, app, joining: Mutex::default(), clock, tell }
     }
 
     /// The node name of the runner: unique, made of letters, digits, `-`, `_` and `.`.
@@ -134,6 +161,28 @@ impl Boot {
         &self.pool
     }
 
+    /// The parent's build id, which the runner's has to be too.
+    pub fn build(&self) -> &str {
+        self.node.build_id()
+    }
+
+    /// When the pool gives this boot up, as things are.
+    pub fn deadline(&self) -> Instant {
+        self.clock.deadline()
+    }
+
+    /// Waits for something that is no part of the boot, such as its turn: `boot_timeout` begins anew after it.
+    pub async fn untimed<T>(&self, wait: impl Future<Output = T>) -> T {
+        let _stopped = self.clock.stop();
+        wait.await
+    }
+
+    /// Tells the listeners of the pool that the runner is booted in another way than was tried first, and why.
+    pub fn fell_back(&self, from: impl Into<String>, to: impl Into<String>, reason: impl Into<String>) {
+        let (runner, from, to, reason) = (self.runner.to_string(), from.into(), to.into(), reason.into());
+        (self.tell)(Event::FellBack { runner, from, to, reason });
+    }
+
     /// The variable that makes the booted process a runner of this node: its name and its value, which is a secret.
     ///
     /// Starts this node's listener when it has none yet.
@@ -141,11 +190,24 @@ impl Boot {
     /// # Errors
     /// [`Error::Config`] when the listener cannot be bound.
     pub async fn environment(&self) -> Result<(&'static str, String), Error> {
-        let (invitation, expectation) = self.node.listener().await?.invite(
+        self.invite(None).await
+    }
+
+    /// The same for an instance elsewhere: the node listens at this address of its computer, unless it was told where
+    /// to listen by [`NodeBuilder::listen`](crate::NodeBuilder::listen).
+    ///
+    /// # Errors
+    /// As [`environment`](Self::environment).
+    pub async fn environment_at(&self, address: IpAddr) -> Result<(&'static str, String), Error> {
+        self.invite(Some(address)).await
+    }
+
+    async fn invite(&self, address: Option<IpAddr>) -> Result<(&'static str, String), Error> {
+        let (invitation, expectation) = self.node.listener(address).await?.invite(
             self.node.shared_name(),
             &self.runner,
             &self.pool,
-            self.shutdown_timeout,
+            self.timeouts.shutdown,
         )?;
         *self.joining.lock() = Some(Joining::Remote(expectation));
         Ok((FLAME_PARENT, parent::to_text(&invitation)?))
@@ -179,7 +241,11 @@ impl Boot {
     }
 
     pub(crate) fn shutdown_timeout(&self) -> Duration {
-        self.shutdown_timeout
+        self.timeouts.shutdown
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     pub(crate) fn node(&self) -> &Node {

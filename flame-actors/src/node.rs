@@ -19,7 +19,7 @@ mod watcher;
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,11 +52,12 @@ struct Inner {
     /// The name without the part that is unique per boot.
     given_name: String,
     build: Build,
-    listen: SocketAddr,
+    listen: Option<SocketAddr>,
     advertise: Option<String>,
     lease: Duration,
     handle_signals: bool,
-    listener: OnceCell<Arc<Listener>>,
+    /// One for each address that a backend asked for.
+    listeners: Mutex<HashMap<SocketAddr, Arc<OnceCell<Arc<Listener>>>>>,
     session: OnceCell<Arc<Session>>,
     /// Told when the pools have ended for a signal; set once somebody waits for one.
     on_signal: OnceCell<watch::Receiver<bool>>,
@@ -277,13 +278,21 @@ impl Node {
         self.0.session.get_or_try_init(|| Session::start(&self.0.name, None)).await
     }
 
-    pub(crate) async fn listener(&self) -> Result<&Arc<Listener>, Error> {
+    pub(crate) fn build_id(&self) -> &str {
+        self.0.build.id()
+    }
+
+    /// The listener where the node was told to listen, or else at this address, or else on 127.0.0.1.
+    pub(crate) async fn listener(&self, address: Option<IpAddr>) -> Result<Arc<Listener>, Error> {
         let inner = &self.0;
+        let by_default = || SocketAddr::new(address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), 0);
+        let listen = inner.listen.unwrap_or_else(by_default);
+        let listener = Arc::clone(inner.listeners.lock().entry(listen).or_default());
         let start = || async {
             let session = Arc::clone(self.session().await?);
-            Listener::start(inner.listen, inner.advertise.clone(), inner.build.clone(), inner.lease, session).await
+            Listener::start(listen, inner.advertise.clone(), inner.build.clone(), inner.lease, session).await
         };
-        inner.listener.get_or_try_init(start).await
+        listener.get_or_try_init(start).await.cloned()
     }
 }
 

@@ -1,6 +1,6 @@
 //! How this process becomes a node.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ const EXIT_GRACE: Duration = Duration::from_millis(300);
 #[derive(Clone, Debug)]
 pub struct NodeBuilder {
     name: Option<String>,
-    listen: SocketAddr,
+    listen: Option<SocketAddr>,
     advertise: Option<String>,
     lease: Duration,
     build_id: Option<String>,
@@ -41,7 +41,7 @@ impl NodeBuilder {
     pub(super) fn new() -> Self {
         Self {
             name: None,
-            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            listen: None,
             advertise: None,
             lease: DEFAULT_LEASE,
             build_id: None,
@@ -59,10 +59,11 @@ impl NodeBuilder {
         self
     }
 
-    /// Where runners can reach this node; by default a free port of 127.0.0.1.
+    /// Where runners can reach this node; by default a free port where the backend says that it is reached, which is
+    /// 127.0.0.1 for runners on this computer.
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
-        self.listen = address;
+        self.listen = Some(address);
         self
     }
 
@@ -206,7 +207,7 @@ impl NodeBuilder {
             advertise: self.advertise,
             lease: self.lease,
             handle_signals: self.handle_signals,
-            listener: OnceCell::new(),
+            listeners: Mutex::default(),
             session,
             on_signal: OnceCell::new(),
             provided: RwLock::default(),

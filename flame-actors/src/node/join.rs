@@ -87,6 +87,10 @@ impl Build {
         Self { id: id.to_owned(), tasks: registry::digest().to_owned() }
     }
 
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
     pub(crate) fn check(&self, runner: &Self) -> Result<(), Error> {
         if self == runner {
             return Ok(());

@@ -16,7 +16,7 @@ use super::events::{Event, Leave};
 use super::hooks::{Change, PoolChange};
 use super::scale::LongIdle;
 use super::{Failures, Pool, State, Up};
-use crate::backend::Boot;
+use crate::backend::{Boot, Timeouts};
 use crate::error::{Cause, Error, panic_text};
 use crate::node::{self, runtime};
 use crate::runner::Runner;
@@ -172,13 +172,14 @@ impl Pool {
         let span = telemetry::boot(self.name(), &runner);
         let (pool, start) = (self.clone(), Instant::now());
         let boot = async move {
-            let config = &pool.0.config;
+            let (config, telling) = (&pool.0.config, pool.clone());
             let boot = Boot::new(
                 pool.0.node.clone(),
                 pool.name(),
                 Arc::clone(&runner),
-                config.shutdown_timeout,
+                Timeouts { boot: config.boot_timeout, shutdown: config.shutdown_timeout },
                 pool.0.app.clone(),
+                Box::new(move |event| telling.0.events.tell(|| event)),
             );
             let booting = Runner::boot(id, Arc::clone(&config.backend), boot, config.boot_timeout, hold.clone());
             // A backend is not ours: its panic is a failure like others.

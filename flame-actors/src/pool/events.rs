@@ -30,6 +30,17 @@ pub enum Event {
         /// The runner.
         runner: String,
     },
+    /// A backend boots a runner in another way than it tried first: in another region, of another size.
+    FellBack {
+        /// The runner.
+        runner: String,
+        /// What was tried.
+        from: String,
+        /// What is tried now.
+        to: String,
+        /// Why the first did not do.
+        reason: String,
+    },
     /// A runner serves.
     Up {
         /// The runner.

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
@@ -19,9 +19,6 @@ use crate::error::{Cause, Error, panic_text};
 use crate::node::lease::Side;
 use crate::node::link::Link;
 use crate::node::{route, runtime};
-
-/// How long the reason of a loss or of a failed boot is looked for before callers are told what is known.
-const INSPECT_BOUND: Duration = Duration::from_millis(500);
 
 /// How long a runner that was refused has to say so.
 const REFUSED_GRACE: Duration = Duration::from_secs(2);
@@ -37,17 +34,15 @@ impl Runner {
         bound: Duration,
         hold: mpsc::Sender<Infallible>,
     ) -> Result<Arc<Self>, Error> {
-        let start = Instant::now();
-        let instance = tokio::time::timeout(bound, backend.boot(&boot)).await.map_err(|_| {
+        let instance = boot.clock().bound(backend.boot(&boot)).await.ok_or_else(|| {
             let reason = format!("the instance was not accepted within {bound:?}");
             Error::Backend { backend: backend.name().to_owned(), reason }
         })??;
         let mut unfinished = Unfinished::new(Hosted { backend, instance }, hold);
         let (ready, leaving) = (watch::Sender::new(false), watch::Sender::new(false));
         let work = Arc::new(Work { ready, leaving, under_way: Mutex::default() });
-        let left = bound.saturating_sub(start.elapsed());
-        let up = tokio::time::timeout(left, unfinished.come_up(&boot, &work)).await;
-        match up.unwrap_or_else(|_| Err(unfinished.late(bound))) {
+        let up = boot.clock().bound(unfinished.come_up(&boot, &work)).await;
+        match up.unwrap_or_else(|| Err(unfinished.late(bound))) {
             Ok(link) => {
                 let (node, hosted) = (Arc::clone(boot.runner_name()), unfinished.finish());
                 let (leaving, gone) = (AtomicBool::new(false), watch::Sender::new(false));
@@ -113,7 +108,7 @@ impl Hosted {
         if cause != Cause::ConnectionClosed {
             return cause;
         }
-        tokio::time::timeout(INSPECT_BOUND, self.ended()).await.ok().flatten().unwrap_or(cause)
+        tokio::time::timeout(self.backend.patience(), self.ended()).await.ok().flatten().unwrap_or(cause)
     }
 
     fn failed(&self, reason: String) -> Error {
@@ -123,7 +118,7 @@ impl Hosted {
     /// Adds what the backend knows to the error of a boot, where that has room for it.
     async fn explain(&self, mut err: Error) -> Error {
         if let Error::Backend { reason, .. } | Error::Join(reason) = &mut err {
-            let known = tokio::time::timeout(INSPECT_BOUND, self.backend.diagnose(&self.instance)).await;
+            let known = tokio::time::timeout(self.backend.patience(), self.backend.diagnose(&self.instance)).await;
             if let Ok(Some(known)) = known {
                 reason.push_str("; ");
                 reason.push_str(&known);
