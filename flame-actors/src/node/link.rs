@@ -8,13 +8,15 @@ mod wire;
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
+use tokio_rustls::TlsStream;
 
 use super::frame::{self, Frame, Hop};
 use super::lease::{Lease, Moment, Side, Standing};
@@ -34,6 +36,8 @@ pub(crate) trait Role: Send + Sync + 'static {
 /// One end of a link.
 pub(crate) struct Link {
     peer: Arc<str>,
+    /// Where this node is reached by the other one, and maybe by others that it reaches.
+    local: OnceLock<IpAddr>,
     lease: Mutex<Lease>,
     /// Told when the lease is in good standing again.
     proven: Notify,
@@ -98,6 +102,7 @@ impl Link {
     fn new(peer: Arc<str>, lease: Lease, out: Outgoing, role: Arc<dyn Role>) -> Arc<Self> {
         Arc::new(Self {
             peer,
+            local: OnceLock::new(),
             lease: Mutex::new(lease),
             proven: Notify::new(),
             out,
@@ -134,10 +139,11 @@ impl Link {
     }
 
     /// Starts reading, writing and the lease on our runtime.
-    pub(crate) fn start<S>(self: &Arc<Self>, stream: S)
-    where
-        S: AsyncRead + AsyncWrite + Send + 'static,
-    {
+    pub(crate) fn start(self: &Arc<Self>, stream: impl Into<TlsStream<TcpStream>>) {
+        let stream = stream.into();
+        if let Ok(address) = stream.get_ref().0.local_addr() {
+            let _ = self.local.set(address.ip().to_canonical());
+        }
         let (read, write) = tokio::io::split(stream);
         runtime::spawn(wire::read_loop(Arc::clone(self), read));
         runtime::spawn(wire::write_loop(Arc::clone(self), write));
@@ -147,6 +153,11 @@ impl Link {
     /// The name of the node at the other end.
     pub(crate) fn peer(&self) -> &Arc<str> {
         &self.peer
+    }
+
+    /// The address of this computer that the other node talks to; `None` in memory.
+    pub(crate) fn local_ip(&self) -> Option<IpAddr> {
+        self.local.get().copied()
     }
 
     /// Whether both ends are in this process.

@@ -20,6 +20,7 @@ use super::wire::{Inbound, Outbound};
 use super::{ByteStream, Remote};
 use crate::error::{Cause, Error};
 use crate::node::join::Invitation;
+use crate::node::listener::Expectation;
 use crate::node::{route, runtime};
 use crate::{Message, Node};
 
@@ -98,16 +99,13 @@ async fn open_wherever(remote: Remote, kind: Kind) -> Result<Opened, StreamError
 }
 
 async fn open_directly(remote: &Remote, kind: Kind, is_neighbour: bool) -> Result<(Wire, Lost), StreamError> {
-    let node = Node::current().ok_or_else(|| StreamError::not_opened(Error::NoNode))?;
     let me = route::me().ok_or_else(|| StreamError::not_opened(Error::NoNode))?;
     let (porter, lost) = porter_of(&remote.node)?;
     let wanted = |invitation| Wanted { id: remote.id, kind, node: Arc::clone(&me), invitation };
     let is_below = remote.node.strip_prefix(&*me).is_some_and(|rest| rest.starts_with('.'));
     let wire = if is_below {
         // It has booted over a way to this node, and there may be none to it.
-        let listener = node.listener().await.map_err(StreamError::not_opened)?;
-        let (invitation, mut expectation) =
-            listener.invite_stream(&me, &remote.node).map_err(StreamError::not_opened)?;
+        let (invitation, mut expectation) = listen(&remote.node).await.map_err(StreamError::not_opened)?;
         ask(&porter, &lost, |port| PorterMsg::Open(wanted(Some(invitation)), port)).await??;
         let dialled = tokio::time::timeout(DIAL_BOUND, expectation.joined()).await;
         dialled.map_err(|_| StreamError::not_opened("it has not dialled"))?.map_err(StreamError::not_opened)?
@@ -231,8 +229,10 @@ async fn hand_over(wanted: Wanted, reply: RpcReplyPort<Result<Option<Invitation>
     }
 }
 
-async fn listen(node: &Arc<str>) -> Result<(Invitation, crate::node::listener::Expectation<Wire>), Error> {
+/// Listens where that node, or what lies between, talks to this one already.
+async fn listen(node: &Arc<str>) -> Result<(Invitation, Expectation<Wire>), Error> {
     let here = Node::current().ok_or(Error::NoNode)?;
     let me = route::me().ok_or(Error::NoNode)?;
-    here.listener().await?.invite_stream(&me, node)
+    let address = route::towards(node).and_then(|(link, _)| link.local_ip());
+    here.listener(address).await?.invite_stream(&me, node)
 }
