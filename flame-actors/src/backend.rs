@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use self::clock::Clock;
 use crate::Node;
 use crate::error::{Cause, Error};
+use crate::files::CopyPath;
 use crate::node::listener::Expectation;
 use crate::parent::{self, FLAME_PARENT, OVER_STDIN};
 use crate::pool::Event;
@@ -119,6 +120,7 @@ pub struct Boot {
     runner: Arc<str>,
     timeouts: Timeouts,
     app: Handle,
+    files: Vec<CopyPath>,
     joining: Mutex<Option<Joining>>,
     clock: Clock,
     tell: Tell,
@@ -143,7 +145,7 @@ pub(crate) enum Joining {
 impl Boot {
     pub(crate) fn new(node: Node, pool: &str, runner: Arc<str>, timeouts: Timeouts, app: Handle, tell: Tell) -> Self {
         let (pool, clock) = (pool.to_owned(), Clock::new(timeouts.boot));
-        Self { node, pool, runner, timeouts, app, joining: Mutex::default(), clock, tell }
+        Self { node, pool, runner, timeouts, app, files: Vec::new(), joining: Mutex::default(), clock, tell }
     }
 
     /// The node name of the runner: unique, made of letters, digits, `-`, `_` and `.`.
@@ -226,6 +228,16 @@ impl Boot {
 
     pub(crate) fn in_process(&self) {
         *self.joining.lock() = Some(Joining::InProcess);
+    }
+
+    /// Has the runner bring these along.
+    pub(crate) fn with_files(mut self, files: &[CopyPath]) -> Self {
+        self.files = files.to_vec();
+        self
+    }
+
+    pub(crate) fn files(&self) -> &[CopyPath] {
+        &self.files
     }
 
     pub(crate) fn joining(&self) -> Option<Joining> {

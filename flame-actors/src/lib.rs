@@ -74,6 +74,7 @@ mod bounded;
 mod call;
 mod codec;
 mod error;
+mod files;
 mod message;
 mod node;
 mod parent;

@@ -48,7 +48,7 @@ pub(crate) struct Outgoing<'a> {
 }
 
 /// What was asked of a runner and has not ended.
-struct Work {
+pub(crate) struct Work {
     ready: watch::Sender<bool>,
     /// It has said that it is wanted away.
     leaving: watch::Sender<bool>,
@@ -294,6 +294,26 @@ impl Runner {
 impl std::fmt::Debug for Runner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Runner").field("node", &self.node).field("hosted", &self.hosted).finish_non_exhaustive()
+    }
+}
+
+impl Work {
+    /// Has a runner that is still coming up answer something.
+    pub(crate) async fn ask(&self, link: &Arc<Link>, task: &str, args: Bytes) -> Result<Bytes, Error> {
+        let (tx, result) = oneshot::channel();
+        let id = {
+            let mut under_way = self.under_way.lock();
+            let id = under_way.id();
+            under_way.runs.insert(id, Run { result: tx, slot: None, keep_slot: false });
+            id
+        };
+        link.send(Frame::Run { id, task: task.to_owned(), deadline_ms: None, linked: true }, args)?;
+        let lost = |cause| Error::RunnerLost { node: link.peer().to_string(), cause };
+        tokio::select! {
+            biased;
+            ran = result => ran.map_or_else(|_| Err(lost(Cause::ConnectionClosed)), |(outcome, _)| outcome),
+            cause = link.wait_closed() => Err(lost(cause)),
+        }
     }
 }
 

@@ -180,7 +180,8 @@ impl Pool {
                 Timeouts { boot: config.boot_timeout, shutdown: config.shutdown_timeout },
                 pool.0.app.clone(),
                 Box::new(move |event| telling.0.events.tell(|| event)),
-            );
+            )
+            .with_files(&config.copy_paths);
             let booting = Runner::boot(id, Arc::clone(&config.backend), boot, config.boot_timeout, hold.clone());
             // A backend is not ours: its panic is a failure like others.
             let booting = AssertUnwindSafe(booting).catch_unwind();

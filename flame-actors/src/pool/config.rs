@@ -1,6 +1,7 @@
 //! What can be set on a pool.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::placement::{LeastLoaded, Placement};
 use super::scale::Limits;
 use super::{Pool, PoolChange};
 use crate::backend::{Backend, InProcess};
+use crate::files::CopyPath;
 use crate::runner::Runner;
 use crate::task::Task;
 use crate::{Error, Node, node};
@@ -32,6 +34,7 @@ pub struct PoolBuilder {
     pub(super) idle_check: Option<IdleCheck>,
     pub(super) placement: Chosen,
     pub(super) hooks: Hooks,
+    pub(super) copy_paths: Vec<CopyPath>,
     pub(super) backend: Arc<dyn Backend>,
     pub(super) supervisor: Option<ActorCell>,
 }
@@ -63,6 +66,11 @@ impl fmt::Debug for Chosen {
     }
 }
 
+/// A path that is the same in any directory; an empty one fails where it is looked at.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
 impl PoolBuilder {
     pub(super) fn new(name: String) -> Self {
         Self {
@@ -86,6 +94,7 @@ impl PoolBuilder {
             placement: Chosen(Arc::new(LeastLoaded)),
             hooks: Hooks::default(),
             backend: Arc::new(InProcess::new()),
+            copy_paths: Vec::new(),
             supervisor: None,
         }
     }
@@ -239,6 +248,29 @@ impl PoolBuilder {
     /// With the in-process backend every ref in the result counts, also one that the caller sent there.
     pub fn track_resources(mut self, track: bool) -> Self {
         self.track_resources = track;
+        self
+    }
+
+    /// Has these files and directories of the parent on each runner, under the same path, before it takes work. By
+    /// default there are none; a second call adds to the first.
+    ///
+    /// What is there already, as the same file or with the same size and time of modification, is left as it is; another
+    /// file of that name fails the boot. What was brought is removed when its runner ends, or when the last of several
+    /// on one computer does; a runner that is killed leaves it there. Relative paths are those of this process. Empty
+    /// directories are not brought, links are followed.
+    ///
+    /// Copying counts to [`boot_timeout`](Self::boot_timeout) and goes on while the application on the runner starts.
+    pub fn copy_paths<P: AsRef<Path>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        for path in paths {
+            let path = absolute(path.as_ref());
+            self.copy_paths.push(CopyPath { from: path.clone(), to: path });
+        }
+        self
+    }
+
+    /// The same for one path, which is to be at another place on runners.
+    pub fn copy_path_to(mut self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Self {
+        self.copy_paths.push(CopyPath { from: absolute(from.as_ref()), to: absolute(to.as_ref()) });
         self
     }
 

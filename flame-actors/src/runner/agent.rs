@@ -26,7 +26,7 @@ use crate::node::runtime;
 use crate::place::{Identity, Saving};
 use crate::task::cancelled::Run;
 use crate::task::context::on_runner;
-use crate::{MAX_MESSAGE_BYTES, codec, registry, telemetry};
+use crate::{MAX_MESSAGE_BYTES, codec, files, registry, telemetry};
 
 pub(crate) struct Agent {
     /// This runner's node name.
@@ -391,6 +391,7 @@ impl Agent {
             link.lock().take();
         }
         self.supervisor.stop(None);
+        files::remove(&self.node);
         self.stopped.send_replace(true);
     }
 

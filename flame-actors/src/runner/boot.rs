@@ -13,12 +13,12 @@ use tokio::sync::{mpsc, watch};
 
 use super::agent::Agent;
 use super::{Runner, Work};
-use crate::Node;
 use crate::backend::{Backend, Boot, Instance, InstanceState, Joining};
 use crate::error::{Cause, Error, panic_text};
 use crate::node::lease::Side;
 use crate::node::link::Link;
 use crate::node::{route, runtime};
+use crate::{Node, files};
 
 /// How long a runner that was refused has to say so.
 const REFUSED_GRACE: Duration = Duration::from_secs(2);
@@ -183,8 +183,15 @@ impl Unfinished {
         };
         self.link = Some(Arc::clone(&link));
         let mut ready = work.ready.subscribe();
+        let serves = async {
+            // The sender lives in `work`.
+            let _ = ready.wait_for(|ready| *ready).await;
+            Ok(())
+        };
         tokio::select! {
-            () = async { drop(ready.wait_for(|ready| *ready).await) } => Ok(link),
+            // First, since it tells more of what went wrong.
+            biased;
+            up = futures_util::future::try_join(files::copy(boot.files(), &link, work), serves) => up.map(|_| link),
             cause = link.wait_closed() => {
                 let cause = self.hosted().find_cause(cause).await;
                 Err(self.hosted().failed(format!("the runner joined and never served: {cause}")))

@@ -4,6 +4,7 @@
 mod boots;
 mod changes;
 mod events;
+mod files;
 mod growth;
 mod hooks;
 mod idle;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         .role("reciting", stderr::reciting)
         .role("stuck", stderr::stuck)
         .trials(storm::trials())
+        .trials(files::trials())
         .trials(growth::trials())
         .trials(pending::trials())
         .trials(boots::trials())

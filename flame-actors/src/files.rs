@@ -1,0 +1,141 @@
+//! Files that a pool has its runners bring along.
+//!
+//! The parent lists them, the runner says which it has not, and the contents of those come as one stream, in the order
+//! of the list. What a runner has written it holds a shared lock on, so that of several on one computer the last one to
+//! leave removes it; what was there before is never touched.
+
+mod receive;
+
+use std::collections::VecDeque;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, ReadBuf};
+
+pub(crate) use self::receive::remove;
+use self::receive::{missing, receive};
+use crate::node::link::Link;
+use crate::runner::Work;
+use crate::{ByteStream, Error, Task};
+
+/// A file or directory of the parent, and where it is to be on runners. Both are absolute.
+#[derive(Clone, Debug)]
+pub(crate) struct CopyPath {
+    pub(crate) from: PathBuf,
+    pub(crate) to: PathBuf,
+}
+
+/// A file as it is on the parent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Item {
+    to: PathBuf,
+    size: u64,
+    modified: (i64, i64),
+    mode: u32,
+    /// Tells whether a file there is this very file.
+    identity: Identity,
+}
+
+/// Which file it is: on one boot of one computer no other has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Identity {
+    boot: String,
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    fn of(file: &Metadata) -> Self {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Self { boot, device: file.dev(), inode: file.ino() }
+    }
+}
+
+/// Brings what is missing to a runner that has joined.
+pub(crate) async fn copy(paths: &[CopyPath], link: &Arc<Link>, work: &Work) -> Result<(), Error> {
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let paths = paths.to_vec();
+    let listed = tokio::task::spawn_blocking(move || list(&paths)).await;
+    let items = listed.map_err(|err| failed(&err))?.map_err(|err| failed(&err))?;
+    let wanted = items.iter().map(|(_, item)| item.clone()).collect();
+    let missing = ask(link, work, missing(wanted)).await?.map_err(|err| failed(&err))?;
+    let items: Vec<_> = missing.into_iter().filter_map(|index| items.get(index).cloned()).collect();
+    if items.is_empty() {
+        return Ok(());
+    }
+    let size = items.iter().map(|(_, item)| item.size).sum();
+    let files = items.iter().map(|(from, item)| (from.clone(), item.size)).collect();
+    let contents = ByteStream::new(Contents { files, open: None }).with_size(size);
+    let items = items.into_iter().map(|(_, item)| item).collect();
+    ask(link, work, receive(items, contents)).await?.map_err(|err| failed(&err))
+}
+
+fn failed(err: &dyn std::fmt::Display) -> Error {
+    Error::Config { option: "copy_paths".to_owned(), reason: err.to_string() }
+}
+
+async fn ask<R: Send + 'static>(link: &Arc<Link>, work: &Work, task: Task<R>) -> Result<R, Error> {
+    let task = task.encode()?;
+    (task.decode)(&work.ask(link, &task.key, task.args).await?)
+}
+
+/// Every file of these paths, with where it is here.
+fn list(paths: &[CopyPath]) -> Result<Vec<(PathBuf, Item)>, String> {
+    let mut items = Vec::new();
+    let mut todo: VecDeque<_> = paths.iter().cloned().collect();
+    while let Some(CopyPath { from, to }) = todo.pop_front() {
+        let cannot = |err: io::Error| format!("{}: {err}", from.display());
+        let metadata = fs::metadata(&from).map_err(cannot)?;
+        if metadata.is_dir() {
+            for entry in fs::read_dir(&from).map_err(cannot)? {
+                let entry = entry.map_err(cannot)?;
+                todo.push_back(CopyPath { from: entry.path(), to: to.join(entry.file_name()) });
+            }
+        } else if metadata.is_file() {
+            let (size, mode) = (metadata.len(), metadata.mode() & 0o7777);
+            let (modified, identity) = ((metadata.mtime(), metadata.mtime_nsec()), Identity::of(&metadata));
+            items.push((from, Item { to, size, modified, mode, identity }));
+        } else {
+            return Err(format!("{}: it is neither a file nor a directory", from.display()));
+        }
+    }
+    Ok(items)
+}
+
+/// The contents of files, one after the other, each as long as it was when it was listed.
+struct Contents {
+    files: VecDeque<(PathBuf, u64)>,
+    open: Option<(tokio::fs::File, PathBuf, u64)>,
+}
+
+impl AsyncRead for Contents {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let named = |path: &Path, err: &dyn std::fmt::Display| io::Error::other(format!("{}: {err}", path.display()));
+        loop {
+            let Some((file, path, left)) = self.open.as_mut().filter(|(.., left)| *left > 0) else {
+                let Some((path, size)) = self.files.pop_front() else { return Poll::Ready(Ok(())) };
+                let file = File::open(&path).map_err(|err| named(&path, &err))?;
+                self.open = Some((file.into(), path, size));
+                continue;
+            };
+            let room = buf.remaining().min(usize::try_from(*left).unwrap_or(usize::MAX));
+            let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
+            ready!(Pin::new(file).poll_read(cx, &mut part)).map_err(|err| named(path, &err))?;
+            let read = part.filled().len();
+            if read == 0 {
+                return Poll::Ready(Err(named(path, &"it has become shorter meanwhile")));
+            }
+            buf.advance(read);
+            *left -= read as u64;
+            return Poll::Ready(Ok(()));
+        }
+    }
+}
