@@ -1,0 +1,6 @@
+//! placeholder
+use maud::{Markup, html};
+/// x
+pub(crate) fn page() -> Markup {
+    super::layout("x", false, html! {})
+}
