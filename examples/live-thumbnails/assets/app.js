@@ -16,6 +16,18 @@ let sending = 0;
 
 // ---- what the server wants ----
 
+let pressed = null;
+const held = new Map();
+
+document.addEventListener("pointerdown", ({ target }) => { pressed = target; });
+for (const kind of ["pointerup", "pointercancel"]) {
+  document.addEventListener(kind, () => setTimeout(() => {
+    pressed = null;
+    held.forEach((change) => changes.replace(change));
+    held.clear();
+  }));
+}
+
 const changes = {
   hello(change) {
     // After a break the server knows nothing of what this page shows.
@@ -26,7 +38,9 @@ const changes = {
   },
   replace(change) {
     const element = byId(change.id);
-    if (!element || element.innerHTML === change.html) return;
+    if (!element) return;
+    // A button that is replaced between press and release was not clicked.
+    if (pressed && element.contains(pressed)) return void held.set(change.id, change);
     const focused = element.contains(document.activeElement) ? document.activeElement.id : "";
     const open = [...element.querySelectorAll("details[open] > summary")].map((summary) => summary.id);
     element.innerHTML = change.html;
@@ -132,12 +146,18 @@ for (const kind of ["dragenter", "dragover"]) drop.addEventListener(kind, () => 
 for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, () => drop.classList.remove("over"));
 drop.addEventListener("drop", ({ dataTransfer }) => uploadAll(dataTransfer.files));
 
+// Enter in a field is no wish to leave the page.
+byId("settings").addEventListener("submit", (event) => event.preventDefault());
+
 byId("sample").addEventListener("click", async ({ target }) => {
+  const words = target.textContent;
   target.disabled = true;
+  target.textContent = "Making the sample…";
   try {
     const answer = await fetch("/sample.mkv");
     if (answer.ok) upload(new File([await answer.blob()], "sample.mkv"), SAMPLE_SECONDS);
   } finally {
+    target.textContent = words;
     target.disabled = false;
   }
 });

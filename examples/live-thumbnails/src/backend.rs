@@ -36,6 +36,13 @@ pub(crate) async fn start_pool(node: &Node, cli: &Cli) -> Result<Pool> {
 // [end]
 
 impl Backend {
+    /// Whether runners have the parent's disk, and so its database.
+    pub(crate) fn shares_disk(self) -> bool {
+        match self {
+            Self::Process | Self::InProcess => true,
+        }
+    }
+
     /// Whether a runner can be killed from the page.
     pub(crate) fn can_kill(self) -> bool {
         self == Self::Process

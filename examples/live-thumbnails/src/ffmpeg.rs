@@ -149,7 +149,7 @@ impl Drop for Decoder {
     }
 }
 
-/// The last line of what ffmpeg says, without what only its developers understand.
+/// What ffmpeg says last, without what only its developers understand.
 async fn last_words(mut from: impl AsyncRead + Unpin) -> String {
     let (mut words, mut piece) = (Vec::new(), [0; 1024]);
     // A read error is an end like any other: the exit status is what counts.
@@ -160,8 +160,14 @@ async fn last_words(mut from: impl AsyncRead + Unpin) -> String {
     last_line(&String::from_utf8_lossy(&words))
 }
 
+/// How ffmpeg ends when it has said before what is wrong.
+const GENERAL: &str = "Invalid data found when processing input";
+
 fn last_line(text: &str) -> String {
-    let Some(line) = text.lines().rev().find(|line| !line.trim().is_empty()) else { return String::new() };
+    let mut lines = text.lines().rev().filter(|line| !line.trim().is_empty());
+    let Some(last) = lines.next() else { return String::new() };
+    // What comes last may be no more than the name of an error; the line before that says of what.
+    let line = lines.next().filter(|_| last.ends_with(GENERAL)).unwrap_or(last);
     // `[matroska,webm @ 0x55d0c6c6a2c0] …`, and its input's name, which is ours.
     let line = line.split_once("] ").filter(|_| line.starts_with('[')).map_or(line, |(_, line)| line);
     let line = line.strip_prefix("pipe:0: ").or_else(|| line.strip_prefix("/dev/stdin: ")).unwrap_or(line);
@@ -175,7 +181,8 @@ mod tests {
     #[test]
     fn of_ffmpegs_words_the_last_line_is_shown_without_addresses() {
         let text = "[mov @ 0x55] moov atom not found\npipe:0: Invalid data found when processing input\n\n";
-        assert_eq!(last_line(text), "Invalid data found when processing input");
+        assert_eq!(last_line(text), "moov atom not found");
+        assert_eq!(last_line(text.split_once('\n').unwrap().1), GENERAL);
         assert_eq!(
             last_line("[matroska,webm @ 0x7f12] Format not on whitelist \x1b[31m\n"),
             "Format not on whitelist [31m"

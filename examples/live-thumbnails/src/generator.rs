@@ -16,10 +16,11 @@ use tokio::process::ChildStdout;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::db::{Db, Video};
+use crate::db::Video;
 use crate::ffmpeg::{self, Decoder, Input};
 use crate::jpeg::Cutter;
 use crate::mp4::{Layout, Sniffer};
+use crate::recorder::Recorder;
 use crate::settings::Settings;
 use crate::visitor::VisitorMsg;
 
@@ -60,7 +61,7 @@ pub(crate) enum GeneratorMsg {
 /// What a generator holds. Dropped, in whatever way the actor ends, it leaves neither process nor file behind.
 pub(crate) struct State {
     open: Open,
-    db: Arc<Db>,
+    recorder: Arc<Recorder>,
     deadline: Instant,
     timer: AbortHandle,
     stage: Stage,
@@ -91,14 +92,15 @@ impl Actor for ThumbnailGenerator {
     type Arguments = Open;
 
     async fn pre_start(&self, myself: ActorRef<GeneratorMsg>, open: Open) -> Result<State, ActorProcessingErr> {
-        let db = provided::<Db>()?; // the copy of the application has the database too
+        let recorder = provided::<Recorder>()?; // the copy of the application has the database too
         let (node, pid, machine) = (node_name()?, std::process::id(), machine());
         let Open { upload, video, owner, name, .. } = &open;
-        db.begin(&Video { id: video, owner, name, node: &node, pid, machine: &machine }).await.map_err(one_line)?;
+        let begun = Video { id: video, owner, name, node: &node, pid, machine: &machine };
+        recorder.begin(&begun).await.map_err(one_line)?;
         open.visitor.cast(VisitorMsg::Started { upload: *upload, node, pid, machine })?;
         let timer = myself.send_after(open.time_limit, || GeneratorMsg::TimeIsUp).abort_handle();
         let stage = Stage::Head { sniffer: Sniffer::default(), bytes: Vec::new() };
-        Ok(State { db, deadline: Instant::now() + open.time_limit, timer, stage, open })
+        Ok(State { recorder, deadline: Instant::now() + open.time_limit, timer, stage, open })
     }
 
     async fn handle(
@@ -111,7 +113,7 @@ impl Actor for ThumbnailGenerator {
             GeneratorMsg::Chunk(bytes) => state.take(bytes).await.map_err(one_line)?,
             GeneratorMsg::Close => {
                 let images = state.finish().await.map_err(one_line)?;
-                state.db.finish(&state.open.video).await.map_err(one_line)?;
+                state.recorder.finish(&state.open.video).await.map_err(one_line)?;
                 // The visitor stops us when it has this: our exit could overtake it.
                 state.open.visitor.cast(VisitorMsg::Done { upload: state.open.upload, images })?;
             }
@@ -203,7 +205,7 @@ impl State {
         let images = Images {
             visitor: ActorRef::clone(visitor),
             upload: *upload,
-            db: Arc::clone(&self.db),
+            recorder: Arc::clone(&self.recorder),
             video: video.clone(),
             every: settings.every,
         };
@@ -215,7 +217,7 @@ impl State {
 struct Images {
     visitor: ActorRef<VisitorMsg>,
     upload: u64,
-    db: Arc<Db>,
+    recorder: Arc<Recorder>,
     video: String,
     every: f64,
 }
@@ -236,7 +238,7 @@ impl Images {
             }
             for jpeg in cutter.push(&piece[..length]).context("ffmpeg: its standard output")? {
                 let second = f64::from(number) * self.every;
-                self.db.add(&self.video, number, second, &jpeg).await?;
+                self.recorder.add(&self.video, number, second, &jpeg).await?;
                 let image = VisitorMsg::Image { upload, second, jpeg };
                 visitor.send(image).await.map_err(|err| anyhow!("a thumbnail was not sent: {err}"))?;
                 number += 1;

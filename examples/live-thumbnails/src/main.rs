@@ -20,6 +20,7 @@ mod mp4;
 mod name;
 mod page;
 mod patch;
+mod recorder;
 mod settings;
 mod strip;
 mod visitor;
@@ -39,6 +40,7 @@ use tracing_subscriber::EnvFilter;
 use crate::app::App;
 use crate::cli::Cli;
 use crate::db::Db;
+use crate::recorder::Recorder;
 
 // [port: main]
 #[tokio::main]
@@ -47,14 +49,17 @@ async fn main() -> Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let cli = Cli::parse();
     let node = Node::start().await?;
-    let db = Db::open(&cli.data, node.is_runner()).await?;
-    node.provide(db.clone());
+    let is_shared = cli.backend.shares_disk();
+    let db = if is_shared || !node.is_runner() { Some(Db::open(&cli.data, node.is_runner()).await?) } else { None };
+    // What generators find on the runner, which this process may be.
+    node.provide(Recorder::new(db.as_ref().filter(|_| is_shared)));
     let pool = backend::start_pool(&node, &cli).await?;
     if node.is_runner() {
         // It takes generators; all that follows is the parent's.
         return Ok(node.serve().await?);
     }
 
+    let db = db.context("a parent has a database")?;
     let listener = TcpListener::bind(cli.listen).await.with_context(|| format!("cannot listen on {}", cli.listen))?;
     println!("live thumbnails: http://{}", listener.local_addr()?);
     let (strip, visitors, sample) = (strip::watch(&pool, &cli), Default::default(), OnceCell::new());

@@ -4,6 +4,7 @@ pub(crate) mod gallery;
 pub(crate) mod index;
 pub(crate) mod pool;
 pub(crate) mod port;
+mod source;
 pub(crate) mod upload;
 
 use maud::{DOCTYPE, Markup, html};

@@ -6,10 +6,11 @@ use flame_actors::Message;
 use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tokio::sync::{mpsc, watch};
 
-use crate::db::Db;
+use crate::db::{Db, Video};
 use crate::generator::GeneratorMsg;
 use crate::page::{gallery, upload};
 use crate::patch::{Patch, append, prepend, replace};
+use crate::recorder::Recorder;
 use crate::words;
 
 /// One visitor's page, what a LiveView is in Phoenix.
@@ -53,6 +54,8 @@ pub(crate) struct Arguments {
     pub(crate) active: watch::Sender<BTreeSet<u64>>,
     pub(crate) owner: String,
     pub(crate) db: Db,
+    /// Where thumbnails are recorded when runners cannot do that themselves.
+    pub(crate) recorder: Recorder,
     pub(crate) limits: Limits,
 }
 
@@ -169,22 +172,29 @@ impl State {
                 self.arguments.db.remove(&self.arguments.owner, &video).await?;
                 self.show_gallery().await?;
             }
-            VisitorMsg::Started { upload, node, pid, machine } => {
-                let id = upload::id(upload, "runner");
-                self.show(replace(&id, upload::runner(&node, pid, &machine))).await?;
+            VisitorMsg::Started { upload: number, node, pid, machine } => {
+                if let Some(Upload { video, name, .. }) = self.uploads.get(&number) {
+                    let Arguments { owner, recorder, .. } = &self.arguments;
+                    recorder.begin(&Video { id: video, owner, name, node: &node, pid, machine: &machine }).await?;
+                    self.show(replace(&upload::id(number, "runner"), upload::runner(&node, pid, &machine))).await;
+                }
             }
             // [port: show]
             VisitorMsg::Image { upload: number, second, jpeg } => {
                 if let Some(upload) = self.uploads.get_mut(&number) {
+                    self.arguments.recorder.add(&upload.video, upload.images, second, &jpeg).await?;
                     upload.images += 1;
                     let (count, image) = (upload::count(upload.images), upload::image(&upload.name, second, &jpeg));
-                    self.show(append(&upload::id(number, "images"), image)).await?;
-                    self.show(replace(&upload::id(number, "count"), count)).await?;
+                    self.show(append(&upload::id(number, "images"), image)).await;
+                    self.show(replace(&upload::id(number, "count"), count)).await;
                 }
             }
             // [end]
             VisitorMsg::Done { upload, images } => {
                 tracing::debug!(upload, images, "done");
+                if let Some(upload) = self.uploads.get(&upload) {
+                    self.arguments.recorder.finish(&upload.video).await?;
+                }
                 self.settle(upload, Stage::Done).await?;
                 self.show_gallery().await?;
             }
@@ -205,7 +215,7 @@ impl State {
         };
         let is_refused = refused.is_some();
         upload.stage = refused.map_or(Stage::Waiting, Stage::Failed);
-        self.show(prepend("uploads", upload::card(&upload))).await?;
+        self.show(prepend("uploads", upload::card(&upload))).await;
         if is_refused {
             return Ok(None);
         }
@@ -221,7 +231,8 @@ impl State {
         let Some(upload) = self.uploads.get_mut(&number).filter(is_later) else { return Ok(()) };
         upload.stage = stage;
         let changes = changes(upload);
-        self.show_all(changes).await
+        self.show_all(changes).await;
+        Ok(())
     }
 
     /// An upload has ended, in whatever way; the first one counts.
@@ -237,33 +248,35 @@ impl State {
             self.arguments.db.forget(&upload.video).await?;
         }
         upload.stage = stage;
-        self.show_all(changes(&upload)).await
+        self.show_all(changes(&upload)).await;
+        Ok(())
     }
 
     async fn show_gallery(&self) -> anyhow::Result<()> {
         let kept = self.arguments.db.gallery(&self.arguments.owner).await?;
-        self.show(replace("gallery", gallery::videos(&kept))).await
+        self.show(replace("gallery", gallery::videos(&kept))).await;
+        Ok(())
     }
 
-    async fn show_all(&self, changes: Vec<String>) -> anyhow::Result<()> {
+    async fn show_all(&self, changes: Vec<String>) {
         for change in changes {
-            self.show(change).await?;
+            self.show(change).await;
         }
-        Ok(())
     }
 
     /// Waits while the page is slow, and so does then, one behind the other, all that feeds it up to the browser's
     /// own socket.
-    async fn show(&self, change: String) -> anyhow::Result<()> {
-        Ok(self.arguments.page.send(change).await?)
+    async fn show(&self, change: String) {
+        // A page that has gone is about to stop this actor, which has something to clear away then.
+        let _ = self.arguments.page.send(change).await;
     }
 }
 
-/// What a page shows of an upload's stage.
+/// What a page shows of an upload's stage: the words first, so that whoever sees the state finds them.
 fn changes(upload: &Upload) -> Vec<String> {
     let card = upload::id(upload.number, "card");
     let state = Patch::Set { id: &card, name: "data-state", value: upload.stage.name() }.json();
-    vec![state, replace(&upload::id(upload.number, "stage"), upload::stage(upload))]
+    vec![replace(&upload::id(upload.number, "stage"), upload::stage(upload)), state]
 }
 
 /// The video is larger than it may be.

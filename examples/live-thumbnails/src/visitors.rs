@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use ulid::Ulid;
 
 use crate::app::App;
+use crate::recorder::Recorder;
 use crate::visitor::{Arguments, Limits, Visitor, VisitorMsg};
 
 /// All open pages.
@@ -32,6 +33,7 @@ pub(crate) struct Visit {
     pub(crate) actor: ActorRef<VisitorMsg>,
 }
 
+// [port: visit]
 impl Visit {
     /// Starts the actor of a page.
     ///
@@ -40,7 +42,8 @@ impl Visit {
     pub(crate) async fn begin(app: Arc<App>, page: mpsc::Sender<String>, owner: String) -> Result<Self> {
         let limits = Limits { uploads: app.cli.max_uploads.into(), bytes: app.cli.max_upload };
         let (active, seen) = watch::channel(BTreeSet::new());
-        let arguments = Arguments { page, active, owner: owner.clone(), db: app.db.clone(), limits };
+        let recorder = Recorder::new(Some(&app.db).filter(|_| !app.cli.backend.shares_disk()));
+        let arguments = Arguments { page, active, owner: owner.clone(), db: app.db.clone(), recorder, limits };
         let (actor, _) = Actor::spawn(None, Visitor, arguments).await?;
         let id = secret();
         let visit = Self { app: Arc::clone(&app), id: id.clone(), actor: actor.clone() };
@@ -57,6 +60,7 @@ impl Drop for Visit {
         self.actor.stop(None);
     }
 }
+// [end]
 
 impl Visitors {
     /// The page of this secret.

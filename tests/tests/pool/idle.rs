@@ -191,7 +191,7 @@ async fn a_runner_says_since_when_it_has_nothing_to_do(on: Runners) {
     let before = SystemTime::now();
     pool.call(whereabouts()).await.unwrap();
     let first = idle_runners(&pool, 1).await.runners[0].idle_since.expect("it has nothing to do");
-    let (journal, slack) = (Journal::new(), Duration::from_millis(5));
+    let (journal, slack) = (Journal::new(), Duration::from_millis(100));
     assert!(before <= first + slack && first <= SystemTime::now() + slack, "{first:?} after {before:?}");
     tokio::time::sleep(4 * slack).await;
     let again = pool.status().runners[0].idle_since.expect("it still has nothing to do");

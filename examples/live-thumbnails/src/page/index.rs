@@ -31,7 +31,7 @@ pub(crate) fn page(cli: &Cli, kept: &[Kept]) -> Markup {
                 }
                 div.side {
                     (settings(cli))
-                    button #sample type="button" data-testid="sample" { "No video at hand? Use a sample" }
+                    button #sample type="button" data-testid="sample" { "Use a sample video" }
                 }
             }
             section aria-labelledby="pool-title" {

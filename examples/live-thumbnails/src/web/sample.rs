@@ -15,7 +15,9 @@ use tokio::time::timeout;
 use super::Failure;
 use crate::app::App;
 
-const CLIP: &str = "testsrc2=duration=24:size=640x360:rate=25";
+/// A way into the Mandelbrot set, 20 seconds long: no two of its pictures are alike.
+const CLIP: &str = "mandelbrot=size=480x270:rate=10:maxiter=300:end_pts=140:end_scale=0.0006";
+const SECONDS: &str = "20";
 const TIME: Duration = Duration::from_secs(60);
 
 /// The sample, which is made once.
@@ -26,8 +28,8 @@ pub(super) async fn send(State(app): State<Arc<App>>) -> Result<Response, Failur
 
 async fn make() -> Result<Bytes> {
     let mut ffmpeg = Command::new("ffmpeg");
-    ffmpeg.args(["-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", CLIP]);
-    ffmpeg.args(["-c:v", "mpeg4", "-q:v", "5", "-g", "25", "-f", "matroska", "-"]);
+    ffmpeg.args(["-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", CLIP, "-t", SECONDS]);
+    ffmpeg.args(["-c:v", "mpeg4", "-q:v", "6", "-g", "10", "-f", "matroska", "-"]);
     ffmpeg.stdin(Stdio::null()).kill_on_drop(true);
     let made = timeout(TIME, ffmpeg.output()).await.context("no sample: out of time")?;
     let made = made.context("no sample: ffmpeg could not be started")?;
