@@ -175,18 +175,4 @@ fn last_line(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_ffmpegs_words_the_last_line_is_shown_without_addresses() {
-        let text = "[mov @ 0x55] moov atom not found\npipe:0: Invalid data found when processing input\n\n";
-        assert_eq!(last_line(text), "moov atom not found");
-        assert_eq!(last_line(text.split_once('\n').unwrap().1), GENERAL);
-        assert_eq!(
-            last_line("[matroska,webm @ 0x7f12] Format not on whitelist \x1b[31m\n"),
-            "Format not on whitelist [31m"
-        );
-        assert_eq!(last_line(""), "");
-    }
-}
+mod tests;
