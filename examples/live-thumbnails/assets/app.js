@@ -13,6 +13,7 @@ let visitor = null;
 let live = null;
 let wasLive = false;
 let sending = 0;
+const early = []; // files that came before the page was connected
 
 // ---- what the server wants ----
 
@@ -35,6 +36,7 @@ const changes = {
     wasLive = true;
     visitor = change.visitor;
     document.body.dataset.live = "yes";
+    early.splice(0).forEach(([file, seconds]) => upload(file, seconds));
   },
   replace(change) {
     const element = byId(change.id);
@@ -85,8 +87,9 @@ function size(bytes) {
 }
 
 function upload(file, seconds = 0) {
+  if (!visitor) return void early.push([file, seconds]);
   const form = byId("settings");
-  if (!visitor || !form.reportValidity()) return;
+  if (!form.reportValidity()) return;
   const about = new URLSearchParams(new FormData(form));
   about.set("visitor", visitor);
   about.set("name", file.name);
@@ -100,9 +103,9 @@ function upload(file, seconds = 0) {
     begun = performance.now();
     while (sent < file.size && isOpen()) {
       const late = sent - received >= WINDOW;
-      const early = seconds * 1000 * (sent / file.size) - (performance.now() - begun);
+      const ahead = seconds * 1000 * (sent / file.size) - (performance.now() - begun);
       if (late) await new Promise((resume) => { wake = resume; });
-      else if (early > 0) await pause(early);
+      else if (ahead > 0) await pause(ahead);
       else {
         const part = await file.slice(sent, sent + PART).arrayBuffer();
         if (!isOpen()) return;
