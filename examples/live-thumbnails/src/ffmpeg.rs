@@ -1,6 +1,7 @@
 //! The `ffmpeg` process: a video goes in, JPEG images come out.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -28,6 +29,15 @@ pub(crate) enum Input {
     Pipe,
     /// In a file, in which it can seek.
     File(std::fs::File),
+}
+
+/// What came of a video.
+#[derive(Debug, Default)]
+pub(crate) struct Decoded {
+    /// Images that were passed on.
+    pub(crate) images: u32,
+    /// What ffmpeg complained about, such as a damaged part; empty as a rule.
+    pub(crate) complaint: String,
 }
 
 /// A running ffmpeg. Dropped, it is killed.
@@ -97,17 +107,17 @@ impl Decoder {
         timeout_at(self.deadline, input.write_all(bytes)).await?
     }
 
-    /// Ends the input, waits for the last image and the end of ffmpeg; how many images there were.
+    /// Ends the input, waits for the last image and the end of ffmpeg.
     ///
     /// # Errors
     /// When ffmpeg fails, with its own words; when its images could not be passed on; at the deadline.
-    pub(crate) async fn finish(mut self) -> Result<u32> {
+    pub(crate) async fn finish(mut self) -> Result<Decoded> {
         self.input = None;
         let deadline = self.deadline;
         timeout_at(deadline, self.ended()).await.unwrap_or_else(|_| Err(out_of_time()))
     }
 
-    async fn ended(&mut self) -> Result<u32> {
+    async fn ended(&mut self) -> Result<Decoded> {
         let images = (&mut self.images).await.context("the reader of ffmpeg's images panicked")?;
         if images.is_err() {
             // Its output stopped being read before its end, so it may not end by itself.
@@ -116,9 +126,12 @@ impl Decoder {
         let status = self.process.wait().await.context("ffmpeg has no exit status")?;
         let words = (&mut self.words).await.context("the reader of ffmpeg's words panicked")?;
         let images = images?;
+        if let Some(signal) = status.signal() {
+            bail!("ffmpeg was ended by signal {signal}");
+        }
         // A video that is cut off or damaged half-way has the images from before that.
         if images > 0 {
-            return Ok(images);
+            return Ok(Decoded { images, complaint: words });
         }
         match (status.success(), words.is_empty()) {
             (true, true) => bail!("there is no picture in it"),

@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::db::Video;
-use crate::ffmpeg::{self, Decoder, Input};
+use crate::ffmpeg::{self, Decoded, Decoder, Input};
 use crate::jpeg::Cutter;
 use crate::mp4::{Layout, Sniffer};
 use crate::recorder::Recorder;
@@ -80,8 +80,8 @@ enum Stage {
     Streaming(Decoder),
     /// What arrives waits in a file without a name, which the system removes with the last handle to it.
     Spooling(File),
-    /// ffmpeg has ended, after so many images.
-    Ended(u32),
+    /// ffmpeg has ended.
+    Ended(Decoded),
 }
 
 // [port: generator]
@@ -112,10 +112,10 @@ impl Actor for ThumbnailGenerator {
         match message {
             GeneratorMsg::Chunk(bytes) => state.take(bytes).await.map_err(one_line)?,
             GeneratorMsg::Close => {
-                let images = state.finish().await.map_err(one_line)?;
+                let Decoded { images, complaint } = state.finish().await.map_err(one_line)?;
                 state.recorder.finish(&state.open.video).await.map_err(one_line)?;
                 // The visitor stops us when it has this: our exit could overtake it.
-                state.open.visitor.cast(VisitorMsg::Done { upload: state.open.upload, images })?;
+                state.open.visitor.cast(VisitorMsg::Done { upload: state.open.upload, images, complaint })?;
             }
             GeneratorMsg::TimeIsUp => return Err(one_line(ffmpeg::out_of_time())),
         }
@@ -181,8 +181,8 @@ impl State {
     }
 
     /// Decodes what is left and waits for ffmpeg.
-    async fn finish(&mut self) -> Result<u32> {
-        match std::mem::replace(&mut self.stage, Stage::Ended(0)) {
+    async fn finish(&mut self) -> Result<Decoded> {
+        match std::mem::replace(&mut self.stage, Stage::Ended(Decoded::default())) {
             Stage::Head { bytes, .. } if bytes.is_empty() => bail!("the file is empty"),
             Stage::Head { bytes, .. } => {
                 let mut decoder = self.decoder(Input::Pipe)?;
@@ -196,7 +196,7 @@ impl State {
                 file.rewind().context("the runner cannot spool")?;
                 self.decoder(Input::File(file))?.finish().await
             }
-            Stage::Ended(images) => Ok(images),
+            Stage::Ended(decoded) => Ok(decoded),
         }
     }
 

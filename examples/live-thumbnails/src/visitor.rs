@@ -7,6 +7,7 @@ use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, Su
 use tokio::sync::{mpsc, watch};
 
 use crate::db::{Db, Video};
+use crate::ffmpeg::MAX_IMAGES;
 use crate::generator::GeneratorMsg;
 use crate::page::{gallery, upload};
 use crate::patch::{Patch, append, prepend, replace};
@@ -42,8 +43,8 @@ pub(crate) enum VisitorMsg {
         #[serde(with = "serde_bytes")]
         jpeg: Vec<u8>,
     },
-    /// From the runner: that was all, so many.
-    Done { upload: u64, images: u32 },
+    /// From the runner: that was all, so many, and perhaps what ffmpeg was not happy with.
+    Done { upload: u64, images: u32, complaint: String },
 }
 
 /// What a visitor's actor starts with.
@@ -79,6 +80,8 @@ pub(crate) struct Upload {
     pub(crate) size: Option<u64>,
     pub(crate) stage: Stage,
     pub(crate) images: u32,
+    /// What is to be said of it when it is done.
+    pub(crate) note: Option<String>,
     /// What the database knows it by.
     video: String,
     generator: Option<ActorRef<GeneratorMsg>>,
@@ -190,9 +193,10 @@ impl State {
                 }
             }
             // [end]
-            VisitorMsg::Done { upload, images } => {
+            VisitorMsg::Done { upload, images, complaint } => {
                 tracing::debug!(upload, images, "done");
-                if let Some(upload) = self.uploads.get(&upload) {
+                if let Some(upload) = self.uploads.get_mut(&upload) {
+                    upload.note = note(images, &complaint);
                     self.arguments.recorder.finish(&upload.video).await?;
                 }
                 self.settle(upload, Stage::Done).await?;
@@ -207,7 +211,7 @@ impl State {
         self.next += 1;
         let video = ulid::Ulid::new().to_string().to_lowercase();
         let (name, stage, generator) = (crate::name::clean(&name), Stage::Waiting, None);
-        let mut upload = Upload { number, name, size, stage, images: 0, video: video.clone(), generator };
+        let mut upload = Upload { number, name, size, stage, images: 0, note: None, video: video.clone(), generator };
         let refused = match size {
             Some(size) if size > bytes => Some(too_large(bytes)),
             _ if self.uploads.len() >= uploads => Some(format!("Too many uploads: {uploads} are under way already.")),
@@ -277,6 +281,15 @@ fn changes(upload: &Upload) -> Vec<String> {
     let card = upload::id(upload.number, "card");
     let state = Patch::Set { id: &card, name: "data-state", value: upload.stage.name() }.json();
     vec![replace(&upload::id(upload.number, "stage"), upload::stage(upload)), state]
+}
+
+/// What there is to say of a video that is done.
+fn note(images: u32, complaint: &str) -> Option<String> {
+    match (images, complaint) {
+        (MAX_IMAGES, _) => Some(format!("Only the first {MAX_IMAGES} thumbnails were made.")),
+        (_, "") => None,
+        (_, complaint) => Some(words::sentence(&format!("it was not read in full: {complaint}"))),
+    }
 }
 
 /// The video is larger than it may be.

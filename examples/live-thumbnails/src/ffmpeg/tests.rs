@@ -22,7 +22,7 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_secs(30)
 }
 
-async fn decode(file: &Path, through: fn(std::fs::File) -> Input) -> Result<u32> {
+async fn decode(file: &Path, through: fn(std::fs::File) -> Input) -> Result<Decoded> {
     let mut decoder = Decoder::start(through(std::fs::File::open(file)?), EACH_SECOND, soon(), count)?;
     // A broken pipe is explained by the end.
     let _ = decoder.write(&std::fs::read(file)?).await;
@@ -34,8 +34,8 @@ async fn a_video_becomes_images_through_a_pipe_and_from_a_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("clip.ts");
     clip(&path);
-    assert_eq!(decode(&path, |_| Input::Pipe).await.unwrap(), 3);
-    assert_eq!(decode(&path, Input::File).await.unwrap(), 3);
+    assert_eq!(decode(&path, |_| Input::Pipe).await.unwrap().images, 3);
+    assert_eq!(decode(&path, Input::File).await.unwrap().images, 3);
 }
 
 #[tokio::test]
@@ -91,4 +91,15 @@ fn of_ffmpegs_words_the_last_line_is_shown_without_addresses() {
         "Format not on whitelist [31m"
     );
     assert_eq!(last_line(""), "");
+}
+
+#[tokio::test]
+async fn an_ffmpeg_that_was_killed_has_not_finished_its_video() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("clip.ts");
+    clip(&path);
+    let mut decoder = Decoder::start(Input::Pipe, EACH_SECOND, soon(), count).unwrap();
+    decoder.write(&std::fs::read(&path).unwrap()).await.unwrap();
+    decoder.process.start_kill().unwrap();
+    assert_eq!(decoder.finish().await.unwrap_err().to_string(), "ffmpeg was ended by signal 9");
 }

@@ -42,7 +42,7 @@ pub(crate) fn stage(upload: &Upload) -> Markup {
         Stage::Uploading => ("Uploading", None),
         Stage::Spooling => ("Uploading", Some("Its index is at the end: thumbnails come when all of it is there.")),
         Stage::Finishing => ("Finishing", None),
-        Stage::Done => ("Done", None),
+        Stage::Done => ("Done", upload.note.as_deref()),
         Stage::Cancelled => ("Cancelled", None),
         Stage::Failed(reason) => ("Failed", Some(&reason[..])),
     };
