@@ -2,7 +2,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check fmt clippy docs deny picture need-cargo need-cc need-ffmpeg need-openssl need-rustfmt need-clippy
+.PHONY: help demo live test bench check fmt clippy docs deny picture need-cargo need-cc need-ffmpeg need-openssl need-rustfmt need-clippy
 
 DEMO := target/demo
 CLIP := $(DEMO)/clip.mkv
@@ -24,6 +24,10 @@ demo: need-cargo need-cc need-ffmpeg ## Makes thumbnails of a video on a runner,
 	cargo run --locked --quiet -p thumbnails -- "$$VIDEO" --every 2 --size 320 --out $(THUMBNAILS)
 	@cd $(THUMBNAILS) && times=($$(stat -c %.3Y -- *.png | sort -n)) && \
 		echo "the first was there $$(awk "BEGIN { print $${times[-1]} - $${times[0]} }") s before the last; they are in $$PWD"
+
+live: need-cargo need-cc need-ffmpeg ## Serves a page at http://127.0.0.1:4000 on which thumbnails appear while a video uploads; ARGS=... for options
+	@cargo build --locked -p live-thumbnails
+	cargo run --locked --quiet -p live-thumbnails -- --data target/live $(ARGS)
 
 test: need-cargo need-cc need-ffmpeg need-openssl fmt clippy docs deny ## Runs all checks and all tests
 	cargo test --locked --workspace --no-fail-fast

@@ -151,7 +151,10 @@ impl Pool {
     pub fn status(&self) -> PoolStatus {
         let state = self.0.state.lock();
         let limits = state.scale.limits();
+        let (now, time) = (Instant::now(), SystemTime::now());
         let runners = state.runners.iter().filter_map(|(id, up)| {
+            let idle_since = state.scale.idle_since(*id);
+            let idle_since = idle_since.and_then(|since| time.checked_sub(now.saturating_duration_since(since)));
             let (state, slots_used) = state.scale.state(*id)?;
             Some(RunnerStatus {
                 node: up.runner.node().to_string(),
@@ -159,6 +162,7 @@ impl Pool {
                 state,
                 slots_used,
                 up_since: up.since,
+                idle_since,
             })
         });
         PoolStatus {
