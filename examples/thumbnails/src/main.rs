@@ -6,6 +6,7 @@
 //! cargo run -p thumbnails -- VIDEO... --every 1 --out thumbnails
 //! ```
 
+mod call;
 mod cli;
 mod ffmpeg;
 mod generator;
@@ -63,7 +64,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     for (video, out) in cli.videos.iter().zip(cli.folders()) {
         let bar = bars.add(bar()?.with_prefix(video.file_name().unwrap_or_default().to_string_lossy().into_owned()));
         let (video, pool) = (video.clone(), pool.clone());
-        videos.push(Running::start(Job { video, out, every: cli.every, width: cli.size, pool, bar }).await?);
+        let (transfer, every, width) = (cli.transfer, cli.every, cli.size);
+        videos.push(Running::start(Job { video, out, transfer, every, width, pool, bar }).await?);
     }
     let (outcomes, interrupted) = outcomes(videos, ctrl_c).await;
     let failed = outcomes.iter().any(Result::is_err);
