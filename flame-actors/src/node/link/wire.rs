@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 
 use super::{Link, Outgoing, WriteQueue};
 use crate::error::Cause;
-use crate::node::frame::{Frame, Reader, Writing};
+use crate::node::frame::{self, Frame, Reader, Writing};
 use crate::node::lease::{Moment, Standing};
 
 /// Above this many bytes a batch is written before more is added to it.
@@ -19,6 +19,29 @@ impl WriteQueue {
         for head in self.beats.lock().drain(..) {
             Writing::new(&head, &[]).put(buf);
         }
+    }
+
+    /// All frames that are queued, and then some pieces of sources.
+    fn take(&self) -> Vec<(Vec<u8>, Bytes)> {
+        // First the pieces, so that whatever was sent before what is in them is among the frames.
+        let mut pieces = self.take_pieces();
+        let mut frames = std::mem::take(&mut *self.frames.lock());
+        frames.append(&mut pieces);
+        frames
+    }
+
+    /// As many pieces as go in one batch, of all sources by turns: what comes in the meantime goes before the rest.
+    fn take_pieces(&self) -> Vec<(Vec<u8>, Bytes)> {
+        let (mut pieces, mut bytes) = (Vec::new(), 0);
+        while bytes < BATCH_BYTES {
+            let Some(source) = self.sources.lock().pop_front() else { break };
+            let Some((frame, body)) = source.take() else { continue };
+            self.sources.lock().push_back(source);
+            let head = frame::head(frame).expect("what sources say can be cut to what a head can hold");
+            bytes += head.len() + body.len();
+            pieces.push((head, body));
+        }
+        pieces
     }
 }
 
@@ -105,7 +128,7 @@ impl Link {
                 return Err(Cause::LeaseExpired);
             }
             let batch = match standing {
-                Standing::Good => std::mem::take(&mut *queue.frames.lock()),
+                Standing::Good => queue.take(),
                 _ => Vec::new(),
             };
             queue.put_beats(&mut buf);
