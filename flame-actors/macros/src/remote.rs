@@ -59,7 +59,7 @@ impl Parse for Item {
 impl Item {
     fn expand(self, errors: &mut Errors) -> Result<TokenStream> {
         let Self { attrs, vis, sig, body } = self;
-        let items = errors.catch(items(&sig.output)).flatten();
+        let items = items(&sig.output)?;
         check(&sig, items.is_some(), errors);
 
         let mut params = Vec::new();

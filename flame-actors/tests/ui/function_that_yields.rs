@@ -1,7 +1,9 @@
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use flame_actors::remote;
-use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use futures_util::stream::{self, BoxStream, Stream};
 
 #[remote]
 async fn not_async(to: u64) -> impl Stream<Item = u64> {
@@ -35,10 +37,19 @@ fn secrets() -> impl Stream<Item = Secret> {
     stream::iter([Secret])
 }
 
+struct Kept(Rc<u64>);
+
+impl Stream for Kept {
+    type Item = u64;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u64>> {
+        Poll::Ready(Some(*self.0))
+    }
+}
+
 #[remote]
 fn not_send() -> impl Stream<Item = u64> {
-    let kept = Rc::new(1);
-    stream::iter(0..3).map(move |n| n + *kept)
+    Kept(Rc::new(1))
 }
 
 fn main() {}

@@ -26,6 +26,9 @@ pub(crate) const NOTHING: &str = "--nothing";
 
 const NAME: &str = "peer";
 const PING: usize = 16;
+/// What a ping is made of that asks for more than itself: as much as can be written.
+const SEND: u8 = 9;
+const BULK: usize = 64 * 1024;
 
 /// The other end, a process of its own like a runner. It ends when this is dropped.
 pub(crate) struct Peer {
@@ -100,6 +103,22 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// How many items of this size a second come when the other end does nothing but write. It does so for ever.
+    pub(crate) async fn items(mut self, size: usize, total: usize) -> anyhow::Result<f64> {
+        let (mut bytes, mut left) = (vec![0; BULK], size * total);
+        let start = Instant::now();
+        self.0.write_all(&[SEND; PING]).await?;
+        self.0.flush().await?;
+        while left > 0 {
+            let read = self.0.read(&mut bytes).await?;
+            ensure!(read > 0, "the peer has ended");
+            left = left.saturating_sub(read);
+        }
+        Ok(per_second(total, start))
+    }
+}
+
 /// How many pings a second come back over all these connections together, one at a time on each.
 pub(crate) async fn pings_over(connections: &mut Vec<Connection>, each: usize) -> anyhow::Result<f64> {
     let (start, count) = (Instant::now(), connections.len() * each);
@@ -160,6 +179,9 @@ async fn reflect(mut stream: server::TlsStream<TcpStream>) -> std::io::Result<()
     loop {
         match stream.read(&mut bytes).await? {
             0 => return Ok(()),
+            _ if bytes[0] == SEND => loop {
+                stream.write_all(&[SEND; BULK]).await?;
+            },
             read => {
                 stream.write_all(&bytes[..read]).await?;
                 stream.flush().await?;

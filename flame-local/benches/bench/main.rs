@@ -11,6 +11,7 @@ mod growth;
 mod plain;
 mod report;
 mod sample;
+mod yields;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -30,10 +31,11 @@ struct Section {
     rows: fn(Node) -> BoxFuture<'static, anyhow::Result<Vec<Row>>>,
 }
 
-const SECTIONS: [Section; 3] = [
+const SECTIONS: [Section; 4] = [
     Section { name: "calls", pinned: true, rows: |node| Box::pin(calls::rows(node)) },
     Section { name: "checkout", pinned: true, rows: |node| Box::pin(checkout::rows(node)) },
     Section { name: "growth", pinned: false, rows: |node| Box::pin(growth::rows(node)) },
+    Section { name: "yields", pinned: false, rows: |node| Box::pin(yields::rows(node)) },
 ];
 
 /// Makes this executable measure one section.
