@@ -98,15 +98,15 @@ impl Item {
         let description = function.describe();
         let output = &function.output;
         let task = match function.stream {
-            None => quote_spanned!(output.span()=> ::flame_actors::Task),
-            Some(_) => quote_spanned!(output.span()=> ::flame_actors::Yields),
+            None => quote_spanned!(output.span()=> ::flame_actors::Task<#output>),
+            Some(_) => quote_spanned!(output.span()=> ::flame_actors::Yields<#output>),
         };
         Ok(quote! {
             #(#outer)*
             #[allow(clippy::too_many_arguments)]
-            #vis fn #name(#(#names: #types),*) -> #task<#output> {
+            #vis fn #name(#(#names: #types),*) -> #task {
                 #description
-                #task::of::<__Flame>((#(#names,)*))
+                <#task>::of::<__Flame>((#(#names,)*))
             }
         })
     }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use flame_actors::{Cause, Error, Event, Leave, Pool, Stage, Streaming, cancelled, deadline, remote, task};
+use flame_actors::__private::{Remote, YieldsItems};
+use flame_actors::{Cause, Error, Event, Leave, Pool, Stage, Streaming, Yields, cancelled, deadline, remote, task};
 use flame_tests::process::{Signal, kill};
 use flame_tests::{Entry, Journal, Role, Runners, eventually, everywhere, node, told, trials, until};
 use futures_util::{FutureExt, Stream, StreamExt, stream};
@@ -27,6 +28,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         an_item_that_cannot_be_made_out_is_the_last_one,
         a_stream_holds_one_slot_until_its_end,
         the_end_of_a_stream_is_told_with_its_outcome,
+        an_unknown_task_is_named,
         a_full_pool_refuses_a_stream,
         a_shutdown_ends_a_stream_after_its_grace,
         a_closed_pool_refuses_a_stream,
@@ -308,6 +310,46 @@ async fn the_end_of_a_stream_is_told_with_its_outcome(on: Runners) {
         }
     }
     assert!(matches!(outcomes[..], [None, Some(Error::Panicked(_)), Some(Error::Cancelled(_))]), "{outcomes:?}");
+    pool.shutdown().await;
+}
+
+/// Described as the macros do it, and not submitted to the table of tasks.
+struct Unlisted;
+
+impl Remote for Unlisted {
+    const NAME: &'static str = "yields::unlisted";
+    const LOCATION: &'static str = "nowhere";
+    type Args = ();
+    type Output = ();
+
+    fn encode_args((): ()) -> Result<Vec<u8>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn decode_args(_: &[u8]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn encode_output((): ()) -> Result<Vec<u8>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn decode_output(_: &[u8]) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl YieldsItems for Unlisted {
+    fn run((): ()) -> impl Stream<Item = ()> + Send + 'static {
+        stream::empty()
+    }
+}
+
+async fn an_unknown_task_is_named(on: Runners) {
+    let pool = one_slot(on).await;
+    let (_, err) = failure(&mut pool.stream(Yields::of::<Unlisted>(()))).await;
+    assert!(matches!(&err, Error::UnknownTask(name) if name.contains("yields::unlisted")), "{err}");
+    eventually("the slot", pool.call(task!([] {}))).await.unwrap();
     pool.shutdown().await;
 }
 
