@@ -16,6 +16,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_dropped_stream_stops_its_body,
         a_stream_that_is_dropped_while_it_waits_takes_no_slot,
         an_unlinked_stream_goes_on_without_its_reader,
+        an_unlinked_stream_that_is_always_ready_ends_with_its_pool,
         what_was_yielded_before_a_panic_comes_first,
         a_function_that_panics_before_it_yields_has_panicked,
         the_time_out_bounds_the_whole_run,
@@ -120,6 +121,26 @@ async fn an_unlinked_stream_goes_on_without_its_reader(on: Runners) {
     assert_eq!(journal.count("made"), 3000);
     eventually("the slot", pool.call(task!([] {}))).await.unwrap();
     pool.shutdown().await;
+}
+
+/// Never waits for anything.
+#[remote]
+fn always_ready(journal: Entry) -> impl Stream<Item = u64> {
+    let dropped = journal.on_drop("dropped");
+    stream::repeat(7).map(move |n| {
+        let _ = &dropped;
+        n
+    })
+}
+
+async fn an_unlinked_stream_that_is_always_ready_ends_with_its_pool(on: Runners) {
+    let pool = on.pool().shutdown_timeout(Duration::from_millis(300)).start(&node()).await.unwrap();
+    let journal = Journal::new();
+    let mut items = pool.stream(always_ready(journal.entry())).link(false);
+    assert_eq!(items.next().await, Some(Ok(7)));
+    drop(items);
+    pool.shutdown().await;
+    journal.wait_for("dropped").await;
 }
 
 #[remote]
