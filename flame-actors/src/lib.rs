@@ -95,7 +95,7 @@ pub use self::bounded::BoundedSender;
 pub use self::call::{Call, Cast};
 pub use self::codec::MAX_MESSAGE_BYTES;
 pub use self::error::{Cause, ChildError, Error, Stage};
-pub use self::map::{Map, Progress};
+pub use self::map::{Map, MapProgress};
 pub use self::message::Message;
 pub use self::node::{Node, NodeBuilder};
 pub use self::parent::{FLAME_PARENT, Parent};

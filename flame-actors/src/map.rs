@@ -68,13 +68,13 @@ pub struct Map<'a, R> {
     early: BTreeMap<u64, Result<R, Error>>,
     /// Whose turn it is.
     next: u64,
-    progress: watch::Sender<Progress>,
+    progress: watch::Sender<MapProgress>,
 }
 
 /// How far a [`Map`] is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Progress {
+pub struct MapProgress {
     /// Calls that have ended with a result; a task's own `Err` is one.
     pub done: u64,
     /// Calls that have ended with an [`Error`].
@@ -102,7 +102,7 @@ impl<'a, R: Send + 'static> Map<'a, R> {
             started: 0,
             early: BTreeMap::new(),
             next: 0,
-            progress: watch::Sender::new(Progress { total, ..Progress::default() }),
+            progress: watch::Sender::new(MapProgress { total, ..MapProgress::default() }),
         }
     }
 
@@ -140,7 +140,7 @@ impl<'a, R: Send + 'static> Map<'a, R> {
     /// let thumbnails: Vec<Result<String, Error>> = thumbnails.collect().await;
     /// # }
     /// ```
-    pub fn progress(&self) -> watch::Receiver<Progress> {
+    pub fn progress(&self) -> watch::Receiver<MapProgress> {
         self.progress.subscribe()
     }
 

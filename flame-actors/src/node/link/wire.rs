@@ -180,3 +180,59 @@ pub(super) async fn lease_loop(link: Arc<Link>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::node::link::Source;
+
+    /// So many pieces of 32 KiB, whose number is the link's business.
+    struct Pieces {
+        id: u64,
+        left: AtomicU64,
+    }
+
+    impl Source for Pieces {
+        fn take(&self) -> Option<(Frame, Bytes)> {
+            let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            left.ok().map(|_| (Frame::Items { id: self.id }, Bytes::from(vec![0; 32 * 1024])))
+        }
+    }
+
+    fn queue(sources: &[(u64, u64)]) -> WriteQueue {
+        let queue = WriteQueue::default();
+        for &(id, left) in sources {
+            queue.sources.lock().push_back(Arc::new(Pieces { id, left: AtomicU64::new(left) }));
+        }
+        queue
+    }
+
+    /// What is written next.
+    fn next(queue: &WriteQueue) -> Vec<Frame> {
+        let frame = |(head, _): (Vec<u8>, Bytes)| rmp_serde::from_slice(&head).unwrap();
+        queue.take().into_iter().map(frame).collect()
+    }
+
+    fn items(of: &[u64]) -> Vec<Frame> {
+        of.iter().map(|id| Frame::Items { id: *id }).collect()
+    }
+
+    #[test]
+    fn sources_take_turns_and_a_batch_has_no_more_than_fits() {
+        let queue = queue(&[(1, 3), (2, 1), (3, 2)]);
+        assert_eq!(next(&queue), items(&[1, 2]));
+        assert_eq!(next(&queue), items(&[3, 1]));
+        assert_eq!(next(&queue), items(&[3, 1]));
+        assert_eq!(next(&queue), []);
+    }
+
+    #[test]
+    fn a_frame_waits_for_one_batch_of_pieces_however_many_there_are() {
+        let queue = queue(&[(1, 100), (2, 100)]);
+        assert_eq!(next(&queue), items(&[1, 2]));
+        queue.frames.lock().push((frame::head(Frame::Ready).unwrap(), Bytes::new()));
+        assert_eq!(next(&queue), [vec![Frame::Ready], items(&[1, 2])].concat());
+    }
+}
