@@ -40,6 +40,7 @@
 //! | have runners | [`Pool`], [`PoolBuilder`], [`Backend`], [`InProcess`]; the crate `flame-local` |
 //! | see and change what a pool does | [`PoolStatus`], [`Events`], [`PoolChange`], [`Placement`]; metrics and spans: `docs/observing.md` |
 //! | run a function there | [`macro@remote`], [`task!`], [`Task`], [`Call`], [`Cast`] |
+//! | read its results as they come, run it for many inputs | [`Pool::stream`], [`Yields`], [`Streaming`]; [`Pool::map`], [`Map`] |
 //! | find one's way in a task | [`runner`], [`deadline`], [`cancelled()`], [`Cancelled`], [`provided`] |
 //! | start an actor there | [`macro@placeable`], [`Place`], [`ChildError`] |
 //! | have it come back | [`Restart`], [`PlacementSupervisor`], [`Snapshot`] |
@@ -75,6 +76,7 @@ mod call;
 mod codec;
 mod error;
 mod files;
+mod map;
 mod message;
 mod node;
 mod parent;
@@ -85,6 +87,7 @@ mod runner;
 mod stream;
 mod task;
 mod telemetry;
+mod yields;
 
 pub use flame_actors_macros::{LocalMessage, Message, placeable, remote, task};
 pub use ractor;
@@ -97,6 +100,7 @@ pub use self::bounded::BoundedSender;
 pub use self::call::{Call, Cast};
 pub use self::codec::MAX_MESSAGE_BYTES;
 pub use self::error::{Cause, ChildError, Error, Stage};
+pub use self::map::{Map, MapProgress};
 pub use self::message::Message;
 pub use self::node::{Node, NodeBuilder};
 pub use self::parent::{FLAME_PARENT, Parent};
@@ -109,6 +113,8 @@ pub use self::stream::{ByteSink, ByteStream, StreamError, StreamReceipt};
 pub use self::task::Task;
 pub use self::task::cancelled::Cancelled;
 pub use self::task::context::{cancelled, deadline, provided, runner};
+pub use self::yields::Yields;
+pub use self::yields::streaming::Streaming;
 
 /// A boxed future, as [`Backend`]'s methods return it.
 pub type BoxFuture<'a, T> = futures_util::future::BoxFuture<'a, T>;

@@ -9,7 +9,7 @@ use tracing::{Span, info_span};
 
 const TARGET: &str = "flame_actors";
 
-/// A call or a cast, from its first look for a slot to its end.
+/// A call, a cast or a stream, from its first look for a slot to its end.
 pub(crate) fn call(pool: &str, task: &str) -> Span {
     info_span!(target: TARGET, "flame.call", pool, task, runner = Empty)
 }

@@ -91,7 +91,14 @@ fn is_defined(source: &str, name: &str) -> bool {
 
 #[test]
 fn linked_files_are_there() {
-    for page in ["README.md", "CONTRIBUTING.md", "docs/how-it-works.md", "docs/observing.md", "docs/references.md"] {
+    for page in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/how-it-works.md",
+        "docs/observing.md",
+        "docs/references.md",
+        "docs/streams.md",
+    ] {
         let page = PathBuf::from(ROOT).join(page);
         let text = read(&page);
         let inline = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
