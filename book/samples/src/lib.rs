@@ -10,7 +10,7 @@ mod run;
 
 use std::path::{Path, PathBuf};
 
-pub use self::page::{Block, Page};
+pub use self::page::{Block, Page, dedent};
 pub use self::run::{follow, normal};
 
 /// The root of the repository.

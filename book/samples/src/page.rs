@@ -157,3 +157,20 @@ fn included(what: &str, page: &Path) -> String {
     assert!(!inside.is_empty(), "{}: {} has no anchor {anchor}", page.display(), path.display());
     inside.into_iter().filter(|line| !is_mark(line)).map(|line| format!("{line}\n")).collect()
 }
+
+/// Takes from each block of code in Rust the indentation that all of its lines have.
+pub fn dedent(text: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    let fences: Vec<_> = (0..lines.len()).filter(|at| lines[*at].starts_with("```")).collect();
+    for fence in fences.chunks_exact(2) {
+        if !lines[fence[0]].starts_with("```rust") {
+            continue;
+        }
+        let block = &mut lines[fence[0] + 1..fence[1]];
+        let indents =
+            block.iter().filter(|line| !line.trim().is_empty()).map(|line| line.len() - line.trim_start().len());
+        let indent = indents.min().unwrap_or_default();
+        block.iter_mut().for_each(|line| *line = line.get(indent..).unwrap_or_default());
+    }
+    lines.join("\n") + "\n"
+}

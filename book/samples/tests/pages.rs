@@ -115,6 +115,27 @@ fn every_setting_is_on_its_page() {
     has_all("placed-actors.md", "Place", &place);
 }
 
+#[test]
+fn the_defaults_of_a_pool_are_those_of_the_page() {
+    let defaults = format!("{:?}", flame_actors::Pool::builder("x"));
+    let page = Page::open("pools.md");
+    let mut compared = 0;
+    for row in page.source.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = row.split(" | ").collect();
+        let name = cells[0].trim_matches(['|', ' ', '`']);
+        let value = match cells[1].trim_matches('`') {
+            "no bound" => usize::MAX.to_string(),
+            "never" => format!("{:?}", std::time::Duration::MAX),
+            value if value == "false" || value.starts_with(|c: char| c.is_ascii_digit()) => value.replace(' ', ""),
+            "InProcess" => "InProcess".to_owned(),
+            _ => continue,
+        };
+        assert!(defaults.contains(&format!("{name}: {value}")), "{name} is not {value}: {defaults}");
+        compared += 1;
+    }
+    assert!(compared >= 14, "only {compared} options: has the form of the page changed?");
+}
+
 /// The variants of an enum.
 fn variants(file: &str, name: &str) -> BTreeSet<String> {
     let source = read(&root().join(file));

@@ -29,3 +29,9 @@ fn the_picture_of_a_pool_can_be_drawn_anew() {
     let of_the_book = flame_book::read(&flame_book::sources().join("images/pool-over-time.svg"));
     assert_eq!(parts(&drawn)[..8], parts(&of_the_book)[..8]);
 }
+
+#[test]
+fn code_begins_at_the_margin() {
+    let page = "text\n\n```rust\n    let one = 1;\n\n        .two();\n```\n\n    and\n";
+    assert_eq!(flame_book::dedent(page), "text\n\n```rust\nlet one = 1;\n\n    .two();\n```\n\n    and\n");
+}
