@@ -46,7 +46,8 @@ fn shell(command: &str, folder: &mut PathBuf) -> String {
 fn bash(command: &str, folder: &Path) -> Command {
     let mut bash = Command::new("bash");
     bash.args(["-euc", command]).current_dir(folder);
-    let of_cargo = |name: &str| name.starts_with("CARGO") && name != "CARGO_HOME" || name.starts_with("RUST_");
+    let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_", "CARGO_TARGET_"];
+    let of_cargo = |name: &str| name == "CARGO" || prefixes.iter().any(|prefix| name.starts_with(prefix));
     for (name, _) in std::env::vars().filter(|(name, _)| of_cargo(name)) {
         bash.env_remove(name);
     }
