@@ -13,6 +13,22 @@ use std::path::{Path, PathBuf};
 pub use self::page::{Block, Page, dedent};
 pub use self::run::{follow, normal};
 
+/// The pages that are followed to the letter, each in the folder of its program.
+pub const FOLLOWED: [(&str, &[&str]); 2] = [
+    ("quick", &["getting-started.md"]),
+    (
+        "painter",
+        &[
+            "tutorial/local.md",
+            "tutorial/function.md",
+            "tutorial/processes.md",
+            "tutorial/placed.md",
+            "tutorial/home.md",
+            "tutorial/lost.md",
+        ],
+    ),
+];
+
 /// The root of the repository.
 pub fn root() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

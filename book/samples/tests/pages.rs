@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use flame_book::{Page, read, root, sources};
+use flame_book::{FOLLOWED, Page, read, root, sources};
 
 #[test]
 fn links_and_anchors_lead_somewhere() {
@@ -52,6 +52,21 @@ fn code_in_rust_comes_from_what_is_compiled() {
         }
     }
     assert!(shown > 50, "only {shown} blocks: has their form changed?");
+}
+
+#[test]
+fn commands_are_on_pages_that_are_followed() {
+    let followed: BTreeSet<_> = FOLLOWED.iter().flat_map(|(_, pages)| pages.iter().copied()).collect();
+    for page in Page::all() {
+        let is_followed = followed.contains(page.name.as_str());
+        for block in page.blocks() {
+            assert!(is_followed || block.info != "console", "{}: nobody runs {}", page.name, block.body);
+            let known = ["rust", "console", "toml", "json", "text", "elixir"];
+            assert!(known.contains(&block.info.as_str()), "{}: a block of {:?}", page.name, block.info);
+        }
+        let in_tutorial = page.name.starts_with("tutorial/");
+        assert!(is_followed || !in_tutorial, "{} is not followed: see FOLLOWED in samples/src/lib.rs", page.name);
+    }
 }
 
 #[test]
