@@ -11,7 +11,7 @@ mod run;
 use std::path::{Path, PathBuf};
 
 pub use self::page::{Block, Page, dedent};
-pub use self::run::{follow, normal};
+pub use self::run::{clear_away, follow, normal};
 
 /// The pages that are followed to the letter, each in the folder of its program.
 pub const FOLLOWED: [(&str, &[&str]); 2] = [

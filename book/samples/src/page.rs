@@ -149,9 +149,12 @@ fn included(what: &str, page: &Path) -> String {
     let text = read(&path);
     let is_mark = |line: &str| line.contains("ANCHOR: ") || line.contains("ANCHOR_END: ");
     let is = |line: &str, mark: &str, anchor: &str| line.trim_end().ends_with(&format!("{mark}: {anchor}"));
-    let Some(anchor) = anchor else {
-        return text.lines().filter(|line| !is_mark(line)).map(|line| format!("{line}\n")).collect();
-    };
+    // Without an anchor all of it, with `3:` from its third line.
+    let from = anchor.map_or(Some(1), |anchor| anchor.strip_suffix(':')?.parse::<usize>().ok());
+    if let Some(from) = from {
+        return text.lines().skip(from - 1).filter(|line| !is_mark(line)).map(|line| format!("{line}\n")).collect();
+    }
+    let anchor = anchor.unwrap_or_default();
     let inside = text.lines().skip_while(|line| !is(line, "ANCHOR", anchor)).skip(1);
     let inside: Vec<_> = inside.take_while(|line| !is(line, "ANCHOR_END", anchor)).collect();
     assert!(!inside.is_empty(), "{}: {} has no anchor {anchor}", page.display(), path.display());

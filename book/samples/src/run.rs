@@ -26,6 +26,12 @@ pub fn follow(page: &Page, folder: &mut PathBuf) {
     }
 }
 
+/// Takes what was built of the program in this folder out of the folder that it shares with others.
+pub fn clear_away(program: &str, folder: &Path) {
+    let cleaned = bash(&format!("cargo clean --quiet --package {program}"), folder).status();
+    assert!(cleaned.is_ok_and(|status| status.success()), "{program} cannot be cleaned away");
+}
+
 fn shell(command: &str, folder: &mut PathBuf) -> String {
     if let Some(into) = command.strip_prefix("cd ") {
         folder.push(into);
@@ -46,8 +52,9 @@ fn shell(command: &str, folder: &mut PathBuf) -> String {
 fn bash(command: &str, folder: &Path) -> Command {
     let mut bash = Command::new("bash");
     bash.args(["-euc", command]).current_dir(folder);
-    let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_", "CARGO_TARGET_"];
-    let of_cargo = |name: &str| name == "CARGO" || prefixes.iter().any(|prefix| name.starts_with(prefix));
+    let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+    let names = ["CARGO", "CARGO_TARGET_DIR", "CARGO_TARGET_TMPDIR"];
+    let of_cargo = |name: &str| names.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix));
     for (name, _) in std::env::vars().filter(|(name, _)| of_cargo(name)) {
         bash.env_remove(name);
     }

@@ -6,12 +6,13 @@
 use std::fs;
 use std::path::PathBuf;
 
-use flame_book::{FOLLOWED, Page, follow};
+use flame_book::{FOLLOWED, Page, clear_away, follow};
 use tempfile::TempDir;
 
 const CONFIG: &str = r#"
 [build]
 target-dir = "TARGET"
+incremental = false
 
 [net]
 offline = true
@@ -43,6 +44,7 @@ fn follow_all(program: &str) {
         follow(&Page::open(page), &mut folder);
     }
     assert!(folder.ends_with(program), "the pages work in the folder {program}");
+    clear_away(program, &folder);
 }
 
 #[test]
