@@ -10,7 +10,7 @@ use flame_tests::{Runners, everywhere, node, trials, until};
 use libtest_mimic::Trial;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let mut trials = everywhere![a_pool_tells_and_takes_changes, hooks_are_called, an_idle_check_keeps_a_runner];
+    let mut trials = everywhere![a_pool_tells_and_takes_changes, hooks_are_called, an_idle_runner_that_agrees_goes];
     trials.extend(trials![all_options_can_be_set, a_placement_is_a_function]);
     trials
 }
@@ -106,7 +106,7 @@ async fn hooks_are_called(runners: Runners) {
     pool.shutdown().await;
 }
 
-async fn an_idle_check_keeps_a_runner(runners: Runners) {
+async fn an_idle_runner_that_agrees_goes(runners: Runners) {
     // ANCHOR: idle
     let pool = runners.pool().idle_shutdown_after(Duration::from_millis(100)).idle_shutdown_check(no_uploads_left);
     // ANCHOR_END: idle
