@@ -1,4 +1,4 @@
-//! Runners that another command starts, such as `nice -n 10` or `systemd-run --scope`.
+//! Runners that another command starts, such as `nice -n 10` or `taskset -c 0-3`.
 
 use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt as _;
