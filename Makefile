@@ -2,7 +2,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo live test bench check fmt clippy docs deny picture need-cargo need-cc need-ffmpeg need-openssl need-rustfmt need-clippy
+.PHONY: help demo live test bench check fmt clippy docs deny book picture need-cargo need-cc need-ffmpeg need-openssl need-rustfmt need-clippy need-mdbook
 
 DEMO := target/demo
 CLIP := $(DEMO)/clip.mkv
@@ -10,6 +10,8 @@ THUMBNAILS := $(DEMO)/thumbnails
 # A video of yours instead of the clip: make demo VIDEO=holiday.mp4
 VIDEO ?= $(CLIP)
 export VIDEO
+MDBOOK_VERSION := 0.5.4
+MDBOOK := target/tools/mdbook-$(MDBOOK_VERSION)
 
 help: ## Lists the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -54,8 +56,15 @@ deny: ## Checks dependencies against deny.toml as far as that works offline, if 
 		echo "cargo-deny is not installed: the tests check the licences, nothing checks advisories"; \
 	fi
 
-picture: ## Draws docs/quickstart.svg anew
+book: need-mdbook ## Builds the guide into target/book; needs a network the first time, for mdBook
+	@$(MDBOOK)/bin/mdbook build book
+	@! grep -rlE '<(script|link|img)[^>]+(src|href)="https?:' target/book --include=*.html || \
+		{ echo "these pages load something from elsewhere" >&2; exit 1; }
+	cargo test --locked --quiet -p flame-book --test pages
+
+picture: ## Draws docs/quickstart.svg and the book's picture of a pool anew
 	docs/picture.sh
+	cargo run --locked --quiet -p flame-book --bin pool_over_time
 
 # $(call need,command,packages): installs what is missing as root, and says how to otherwise.
 define need
@@ -82,3 +91,8 @@ need-openssl:
 
 need-rustfmt need-clippy: need-%:
 	@cargo $(subst rustfmt,fmt,$*) --version >/dev/null 2>&1 || { echo "$* is missing; install it with: rustup component add $*" >&2; exit 1; }
+
+# Not a package of Debian's stable; without search and the server it is built in a minute or two, once.
+need-mdbook: need-cargo need-cc
+	@[[ -x $(MDBOOK)/bin/mdbook ]] || \
+		cargo install --quiet --locked --no-default-features --version $(MDBOOK_VERSION) --root $(MDBOOK) mdbook

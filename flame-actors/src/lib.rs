@@ -38,7 +38,7 @@
 //! | --- | --- |
 //! | make this process a node | [`Node`], [`Parent`] |
 //! | have runners | [`Pool`], [`PoolBuilder`], [`Backend`], [`InProcess`]; the crate `flame-local` |
-//! | see and change what a pool does | [`PoolStatus`], [`Events`], [`PoolChange`], [`Placement`]; metrics and spans: `docs/observing.md` |
+//! | see and change what a pool does | [`PoolStatus`], [`Events`], [`PoolChange`], [`Placement`]; metrics and spans: the book |
 //! | run a function there | [`macro@remote`], [`task!`], [`Task`], [`Call`], [`Cast`] |
 //! | read its results as they come, run it for many inputs | [`Pool::stream`], [`Yields`], [`Streaming`]; [`Pool::map`], [`Map`] |
 //! | find one's way in a task | [`runner`], [`deadline`], [`cancelled()`], [`Cancelled`], [`provided`] |

@@ -1,4 +1,4 @@
-//! The spans, by the `tracing` facade. Names and fields are part of the interface: docs/observing.md lists them.
+//! The spans, by the `tracing` facade. Names and fields are part of the interface: book/src/observing.md lists them.
 //!
 //! All are at level `info`, since they are the context of the log lines in them, warnings included, and have this
 //! crate's name as their target, which stays when files move. None outlives a process: those that begin where it

@@ -237,7 +237,7 @@ async fn a_pool_that_ends_while_it_boots_leaves_no_number_behind() {
     assert_eq!(pool.status().booting, 0);
 }
 
-/// As docs/observing.md says: a pool takes its handles when it starts.
+/// As book/src/observing.md says: a pool takes its handles when it starts.
 async fn a_recorder_that_comes_after_the_pool_hears_nothing() {
     let (node, early) = (node(), Numbers::default());
     let builder = Runners::InProcess.pool();
