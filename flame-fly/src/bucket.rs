@@ -41,6 +41,9 @@ pub(crate) struct Bucket {
     full_at: tokio::sync::Mutex<Option<Instant>>,
 }
 
+/// By the URL of the app's machines.
+type Buckets = HashMap<(String, Action), Arc<Bucket>>;
+
 impl Bucket {
     fn new((burst, pace): (u32, Duration)) -> Self {
         Self { burst, pace, full_at: tokio::sync::Mutex::default() }
@@ -48,7 +51,7 @@ impl Bucket {
 
     /// The bucket of an action on an app, by the URL of its machines.
     pub(crate) fn of(machines: &str, action: Action) -> Arc<Self> {
-        static BUCKETS: LazyLock<Mutex<HashMap<(String, Action), Arc<Bucket>>>> = LazyLock::new(Mutex::default);
+        static BUCKETS: LazyLock<Mutex<Buckets>> = LazyLock::new(Mutex::default);
         let new = || Arc::new(Self::new(action.limit()));
         Arc::clone(BUCKETS.lock().entry((machines.to_owned(), action)).or_insert_with(new))
     }

@@ -1,6 +1,8 @@
 //! What can be set of a [`FlyBackend`].
 
-use serde_json::Value;
+use std::ffi::OsString;
+
+use serde_json::{Value, json};
 
 use crate::FlyBackend;
 use crate::settings::{Settings, Size, Token};
@@ -137,6 +139,20 @@ impl FlyBackend {
     #[must_use]
     pub fn init(self, init: Value) -> Self {
         self.with(|settings| settings.init = Some(init))
+    }
+
+    /// Runners run what this process runs, its executable with its arguments, instead of what the image says.
+    ///
+    /// For images whose own command is something else, as with `[processes]` in `fly.toml`. It sets
+    /// [`init`](Self::init).
+    #[must_use]
+    pub fn same_command(self) -> Self {
+        let program = std::env::current_exe().map(|path| path.to_string_lossy().into_owned()).ok();
+        let text = |arg: OsString| arg.to_string_lossy().into_owned();
+        let mut args = std::env::args_os().map(text);
+        let named = args.next();
+        let exec: Vec<String> = program.or(named).into_iter().chain(args).collect();
+        self.init(json!({ "exec": exec }))
     }
 
     /// The API's list of `services` that the runners offer; by default none.
