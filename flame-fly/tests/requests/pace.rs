@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use flame_actors::task;
+use flame_actors::{Event, task};
 
-use crate::stub::{Stub, node, pool};
+use crate::stub::{Stub, failure, node, pool};
 
 /// Two pools of one app want seven runners at once. The time that each has to boot begins with its turn: the last of
 /// them waits for longer than that.
@@ -17,7 +17,7 @@ async fn no_second_sees_more_creations_than_the_limit_and_a_wait_is_no_part_of_a
         async move { builder.start(&node().await).await.unwrap() }
     };
     let (one, two, began) = (start(4).await, start(3).await, Instant::now());
-    let mut calls = Vec::new();
+    let (mut events, mut calls) = ([one.events(), two.events()], Vec::new());
     for asking in [&one, &one, &one, &one, &two, &two, &two] {
         let asking = asking.clone();
         // Whoever waits has patience; a boot has not.
@@ -32,7 +32,20 @@ async fn no_second_sees_more_creations_than_the_limit_and_a_wait_is_no_part_of_a
     assert!(seen[6] > bound, "the last did not have to wait: {seen:?}");
     let names: std::collections::HashSet<_> = stub.creates().iter().map(|seen| seen.body["name"].to_string()).collect();
     assert_eq!(names.len(), stub.creates().len());
+    for events in &mut events {
+        // Each got to the point where it waits for its machine, however long it had to wait before.
+        let reason = failure(events).await.to_string();
+        assert!(reason.contains("the runner did not join within"), "{reason}");
+    }
     calls.iter().for_each(|call| call.abort());
     one.shutdown().await;
     two.shutdown().await;
+    for mut events in events {
+        while let Some(event) = events.next().await {
+            if let Event::BootFailed { error, .. } = event {
+                let reason = error.to_string();
+                assert!(!reason.contains("not accepted") && !reason.contains("no answer"), "{reason}");
+            }
+        }
+    }
 }
