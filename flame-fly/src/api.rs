@@ -169,9 +169,7 @@ impl Api {
             )
             .into(),
             () if is("403") && quota => {
-                "the organization has as many machines as it may: lower the pool's max, or ask \
-                                         Fly for more"
-                    .into()
+                "a quota is used up: lower the pool's max, use another region, or ask Fly for more".into()
             }
             () if is("403") => format!("the token is not for app \"{app}\": fly tokens create deploy -a {app}").into(),
             () if is("404") => {

@@ -50,7 +50,7 @@ async fn a_token_of_another_app_says_so() {
 #[tokio::test]
 async fn a_quota_says_that_it_is_one() {
     let text = told(403, "organization has reached its machine limit").await;
-    assert!(text.contains("as many machines as it may"), "{text}");
+    assert!(text.contains("a quota is used up"), "{text}");
 }
 
 #[tokio::test]

@@ -1,0 +1,149 @@
+//! The private IPv6 network of the machines: a bridge here, and a network namespace for each of them.
+//!
+//! Namespaces have no name, so nothing has to be mounted for them, and they go with their last process. What can be left
+//! behind is the bridge. Its name is also that of an abstract Unix socket, which its simulator holds, and which the
+//! kernel frees however that ends: a bridge whose socket is free is swept by the next simulator.
+
+use std::io::{self, Write};
+use std::net::Ipv6Addr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use nix::sched::{CloneFlags, setns, unshare};
+use ulid::Ulid;
+
+/// How the names of our bridges start; an interface's name has 15 bytes at most.
+const BRIDGES: &str = "flysim";
+
+#[derive(Debug)]
+pub(crate) struct Network {
+    /// What its interfaces are named after: eight hexadecimal digits.
+    name: String,
+    prefix: [u16; 2],
+    made: AtomicU32,
+    is_down: AtomicBool,
+    _held: UnixListener,
+}
+
+impl Network {
+    /// Makes the bridge, and tries whether namespaces can be made. Blocks for some milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// What is not possible here: mostly it takes root.
+    pub(crate) fn start(prefix: Option<[u16; 2]>) -> io::Result<Self> {
+        sweep();
+        let random = Ulid::new().random();
+        let prefix = prefix.unwrap_or([(random >> 16) as u16, random as u16]);
+        let name = format!("{:08x}", (random >> 32) as u32);
+        let held = hold(&format!("{BRIDGES}{name}"))?;
+        let network = Self { name, prefix, made: AtomicU32::new(0), is_down: AtomicBool::new(false), _held: held };
+        // On a thread of its own, since it is never the same again.
+        let tried = std::thread::scope(|scope| scope.spawn(|| unshare(CloneFlags::CLONE_NEWNET)).join());
+        tried.expect("unshare does not panic").map_err(io::Error::from)?;
+        let (bridge, gateway) = (network.bridge(), network.gateway());
+        ip(&format!(
+            "link add {bridge} type bridge\nlink set {bridge} up\naddr add {gateway}/64 dev {bridge} nodad\n"
+        ))?;
+        Ok(network)
+    }
+
+    fn bridge(&self) -> String {
+        format!("{BRIDGES}{}", self.name)
+    }
+
+    /// The address of whoever is outside of the machines, on this side of the bridge.
+    pub(crate) fn gateway(&self) -> Ipv6Addr {
+        let [high, low] = self.prefix;
+        Ipv6Addr::new(0xfdaa, high, low, 0xa7b, 0, 0, 0, 1)
+    }
+
+    /// The address of a machine, which goes by its id as Fly's do by its host.
+    pub(crate) fn address(&self, machine: u64) -> Ipv6Addr {
+        let [high, low] = self.prefix;
+        Ipv6Addr::new(0xfdaa, high, low, 0xa7b, (machine >> 32) as u16, (machine >> 16) as u16, machine as u16, 2)
+    }
+
+    /// Takes the calling thread, and with it what it starts, into a new namespace with this address.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel or `ip` says; the thread is of no more use then.
+    pub(crate) fn enter_new(&self, address: Ipv6Addr) -> io::Result<()> {
+        let outside = std::fs::File::open("/proc/self/ns/net")?;
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        let inside = std::fs::File::open("/proc/thread-self/ns/net")?;
+        let veth = format!("fs{}{:x}", self.name, self.made.fetch_add(1, Ordering::Relaxed) & 0xf_ffff);
+        let process = std::process::id();
+        ip(&format!(
+            "link set lo up\nlink add eth0 type veth peer name {veth} netns {process}\nlink set eth0 up\n\
+             addr add {address}/64 dev eth0 nodad\n"
+        ))?;
+        // The other end can only be put on the bridge from where the bridge is.
+        setns(&outside, CloneFlags::CLONE_NEWNET)?;
+        let attached = ip(&format!("link set {veth} master {}\nlink set {veth} up\n", self.bridge()));
+        setns(&inside, CloneFlags::CLONE_NEWNET)?;
+        attached
+    }
+
+    /// Removes the bridge. Namespaces go with the processes in them.
+    pub(crate) fn take_down(&self) {
+        if self.is_down.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        if let Err(err) = ip(&format!("link del {}\n", self.bridge())) {
+            tracing::warn!(bridge = self.bridge(), %err, "cannot take down the bridge");
+        }
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        self.take_down();
+    }
+}
+
+/// The namespace of a process or of the calling thread, as the kernel names it.
+pub(crate) fn namespace_of(process: &str) -> Option<String> {
+    let link = std::fs::read_link(Path::new("/proc").join(process).join("ns/net")).ok()?;
+    Some(link.to_string_lossy().into_owned())
+}
+
+fn hold(bridge: &str) -> io::Result<UnixListener> {
+    UnixListener::bind_addr(&SocketAddr::from_abstract_name(bridge)?)
+}
+
+/// Takes down the bridges of simulators that are gone.
+fn sweep() {
+    let Ok(listed) = Command::new("ip").args(["-j", "link", "show", "type", "bridge"]).output() else { return };
+    let links: Vec<serde_json::Value> = serde_json::from_slice(&listed.stdout).unwrap_or_default();
+    let names = links.iter().filter_map(|link| link["ifname"].as_str());
+    for bridge in names.filter(|name| name.starts_with(BRIDGES)) {
+        // Whoever can hold its socket knows that nobody else does.
+        if let Ok(_held) = hold(bridge)
+            && let Err(err) = ip(&format!("link del {bridge}\n"))
+        {
+            tracing::warn!(bridge, %err, "cannot sweep a bridge");
+        }
+    }
+}
+
+/// Runs commands of `ip`, one a line, in the namespace of the calling thread.
+fn ip(commands: &str) -> io::Result<()> {
+    let mut child = Command::new("ip")
+        .args(["-6", "-batch", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|err| io::Error::new(err.kind(), format!("cannot run ip (package iproute2): {err}")))?;
+    child.stdin.take().expect("it is piped").write_all(commands.as_bytes())?;
+    let ended = child.wait_with_output()?;
+    if ended.status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("ip: {}", String::from_utf8_lossy(&ended.stderr).trim())))
+}

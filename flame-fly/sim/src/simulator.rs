@@ -1,0 +1,387 @@
+//! Builds a simulator, and holds it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::connection::{Cuttable, Switch};
+use crate::fault::Fault;
+use crate::limits::Limits;
+use crate::machine::State;
+use crate::network::Network;
+use crate::world::{Request, Settings, Shared, Violation};
+use crate::{api, control};
+
+/// How long `stop` waits for the threads of machines whose processes it has killed.
+const LAST_WAIT: Duration = Duration::from_secs(10);
+
+/// Whether machines get network namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Isolation {
+    /// Where it is possible.
+    #[default]
+    WherePossible,
+    /// Always: [`Builder::start`] fails where it is not possible.
+    Required,
+    /// Never: machines are plain processes, and their private address is `::1`.
+    Off,
+}
+
+/// What happens to the lines that machines write. They are kept in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Output {
+    /// They go to standard error, each after the machine's name.
+    #[default]
+    Forward,
+    /// They are not shown.
+    Quiet,
+}
+
+/// Says what to simulate. The default has one app `sim` with the token `sim-token`.
+#[derive(Debug)]
+#[must_use]
+pub struct Builder {
+    listen: SocketAddr,
+    network: Option<[u16; 2]>,
+    isolation: Isolation,
+    settings: Settings,
+}
+
+/// A simulator that runs. Everything it has made goes when it is dropped.
+#[derive(Debug)]
+pub struct Simulator {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    servers: Vec<JoinHandle<()>>,
+}
+
+/// One machine of a simulator.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct MachineInfo {
+    /// Its id in the API.
+    pub id: String,
+    /// Its name, which no other of its app has.
+    pub name: String,
+    /// The app that it is of.
+    pub app: String,
+    /// Where it runs.
+    pub region: String,
+    /// What it is doing.
+    pub state: State,
+    /// Its address.
+    pub private_ip: Ipv6Addr,
+    /// Its process, while it has one.
+    pub pid: Option<u32>,
+    /// All that the API shows of it, its configuration and events among it.
+    pub shown: Value,
+}
+
+impl Builder {
+    /// Serves here: by default on a free port of 127.0.0.1.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// Whether machines get network namespaces; by default where it is possible.
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
+        self
+    }
+
+    /// The private network is `fdaa:<high>:<low>:a7b::/64`; by default a random one.
+    ///
+    /// Only one simulator may have the same at a time.
+    pub fn network(mut self, high: u16, low: u16) -> Self {
+        self.network = Some([high, low]);
+        self
+    }
+
+    /// The token that is good; `sim-token` by default.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.settings.token = token.into();
+        self
+    }
+
+    /// The apps that there are; `sim` by default.
+    pub fn apps<S: Into<String>>(mut self, apps: impl IntoIterator<Item = S>) -> Self {
+        self.settings.apps = apps.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// An app that there is, but not for this token: 403.
+    pub fn forbidden_app(mut self, app: impl Into<String>) -> Self {
+        self.settings.forbidden_apps.insert(app.into());
+        self
+    }
+
+    /// The regions that there are; the first is for those who name none. By default `iad`, `ord`, `fra`, `ams`, `lhr`.
+    ///
+    /// # Panics
+    ///
+    /// Without any region.
+    pub fn regions<S: Into<String>>(mut self, regions: impl IntoIterator<Item = S>) -> Self {
+        self.settings.regions = regions.into_iter().map(Into::into).collect();
+        assert!(!self.settings.regions.is_empty(), "a simulator has a region");
+        self
+    }
+
+    /// An image is this executable. There is none by default.
+    pub fn image(mut self, reference: impl Into<String>, executable: impl Into<PathBuf>) -> Self {
+        let executable = executable.into().to_string_lossy().into_owned();
+        self.settings.images.insert(reference.into(), vec![executable]);
+        self
+    }
+
+    /// All images that are not named are this executable.
+    pub fn any_image(self, executable: impl Into<PathBuf>) -> Self {
+        self.image("", executable)
+    }
+
+    /// A variable in the environment of all machines, as a secret of an app is.
+    pub fn secret(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.secrets.insert(name.into(), value.into());
+        self
+    }
+
+    /// How often things may be asked; by default as often as at Fly, and with `None` as often as one likes.
+    pub fn limits(mut self, limits: impl Into<Option<Limits>>) -> Self {
+        self.settings.limits = limits.into();
+        self
+    }
+
+    /// An app may have so many machines, then 422. Without bound by default.
+    pub fn machine_quota(mut self, machines: usize) -> Self {
+        self.settings.machine_quota = Some(machines);
+        self
+    }
+
+    /// The machines of an app may have so much memory in a region, then 403. Without bound by default.
+    pub fn memory_quota_mb(mut self, megabytes: u64) -> Self {
+        self.settings.memory_quota_mb = Some(megabytes);
+        self
+    }
+
+    /// What happens to the lines that machines write; by default they are shown.
+    pub fn output(mut self, output: Output) -> Self {
+        self.settings.output = output;
+        self
+    }
+
+    /// Starts it on the runtime that this is called on.
+    ///
+    /// # Errors
+    ///
+    /// If its address is taken, or if namespaces are required and not possible.
+    pub async fn start(self) -> io::Result<Simulator> {
+        let network = match self.isolation {
+            Isolation::Off => None,
+            isolation => {
+                let prefix = self.network;
+                let started = tokio::task::spawn_blocking(move || Network::start(prefix)).await;
+                match started.map_err(io::Error::other).flatten() {
+                    Ok(network) => Some(network),
+                    Err(err) if isolation == Isolation::Required => return Err(err),
+                    Err(err) => {
+                        tracing::info!(%err, "no network namespaces: machines are plain processes on ::1");
+                        None
+                    }
+                }
+            }
+        };
+        let listener = TcpListener::bind(self.listen).await?;
+        let address = listener.local_addr()?;
+        let gateway = network.as_ref().map(Network::gateway);
+        let shared = Shared::new(self.settings, network);
+        let mut simulator = Simulator { shared, address, servers: Vec::new() };
+        simulator.serve(listener);
+        // Who listens everywhere listens there too.
+        if let Some(gateway) = gateway.filter(|_| !address.ip().is_unspecified()) {
+            simulator.serve(TcpListener::bind((gateway, address.port())).await?);
+        }
+        Ok(simulator)
+    }
+}
+
+impl Simulator {
+    /// Says what to simulate.
+    pub fn builder() -> Builder {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        Builder {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            network: None,
+            isolation: Isolation::default(),
+            settings: Settings {
+                token: "sim-token".to_owned(),
+                apps: BTreeSet::from(["sim".to_owned()]),
+                forbidden_apps: BTreeSet::new(),
+                regions: texts(&["iad", "ord", "fra", "ams", "lhr"]),
+                images: BTreeMap::new(),
+                secrets: BTreeMap::new(),
+                limits: Some(Limits::default()),
+                machine_quota: None,
+                memory_quota_mb: None,
+                output: Output::default(),
+            },
+        }
+    }
+
+    fn serve(&mut self, listener: TcpListener) {
+        let router = control::router().fallback(api::serve).with_state(self.shared.clone());
+        let service = router.into_make_service_with_connect_info::<Switch>();
+        self.servers.push(tokio::spawn(async move {
+            if let Err(err) = axum::serve(Cuttable(listener), service).await {
+                tracing::error!(%err, "the simulator serves no more");
+            }
+        }));
+    }
+
+    /// Where it is reached from this computer: what `FLY_API_HOSTNAME` should be.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let ip = match self.address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        format!("http://{}", SocketAddr::new(ip, self.address.port()))
+    }
+
+    /// Where machines reach it, as `_api.internal:4280` at Fly.
+    #[must_use]
+    pub fn internal_url(&self) -> String {
+        match &self.shared.network {
+            Some(network) => format!("http://[{}]:{}", network.gateway(), self.address.port()),
+            None => self.url(),
+        }
+    }
+
+    /// Where machines reach whoever runs outside of them: a parent in a test.
+    #[must_use]
+    pub fn parent_ip(&self) -> Ipv6Addr {
+        self.shared.network.as_ref().map_or(Ipv6Addr::LOCALHOST, Network::gateway)
+    }
+
+    /// Whether machines have network namespaces.
+    #[must_use]
+    pub fn is_isolated(&self) -> bool {
+        self.shared.network.is_some()
+    }
+
+    /// What a parent outside would find in its environment if it was a machine, and `FLY_API_HOSTNAME`.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let settings = &self.shared.settings;
+        let first = |names: Option<&String>| names.cloned().unwrap_or_default();
+        let image = settings.images.keys().find(|reference| !reference.is_empty());
+        [
+            ("FLY_API_HOSTNAME", self.url()),
+            ("FLY_API_TOKEN", settings.token.clone()),
+            ("FLY_APP_NAME", first(settings.apps.first())),
+            ("FLY_REGION", first(settings.regions.first())),
+            ("FLY_IMAGE_REF", image.cloned().unwrap_or_else(|| "registry.fly.io/sim:latest".to_owned())),
+            ("FLY_PRIVATE_IP", self.parent_ip().to_string()),
+            ("FLY_MACHINE_ID", "00000000000000".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
+    }
+
+    /// From now on, this goes wrong.
+    pub fn fault(&self, fault: Fault) {
+        self.shared.world.lock().faults.add(fault);
+    }
+
+    /// The faults that are still told.
+    #[must_use]
+    pub fn faults(&self) -> Vec<Fault> {
+        self.shared.world.lock().faults.all().to_vec()
+    }
+
+    /// Nothing goes wrong any more.
+    pub fn clear_faults(&self) {
+        self.shared.world.lock().faults.clear();
+    }
+
+    /// Kills a machine for memory: false if it runs nothing.
+    pub fn kill_for_memory(&self, id: &str) -> bool {
+        self.shared.kill_for_memory(id)
+    }
+
+    /// All machines, destroyed ones too, in the order they were created.
+    #[must_use]
+    pub fn machines(&self) -> Vec<MachineInfo> {
+        let world = self.shared.world.lock();
+        let info = |machine: &crate::machine::Machine| MachineInfo {
+            id: machine.id.clone(),
+            name: machine.name.clone(),
+            app: machine.app.clone(),
+            region: machine.region.clone(),
+            state: machine.state,
+            private_ip: machine.private_ip,
+            pid: machine.process.map(|process| process.as_raw().cast_unsigned()),
+            shown: machine.to_json(),
+        };
+        world.machines.iter().map(info).collect()
+    }
+
+    /// All requests that came, in their order; one that is not answered yet has no status.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.world.lock().requests.clone()
+    }
+
+    /// Where requests and answers departed from the contract.
+    #[must_use]
+    pub fn violations(&self) -> Vec<Violation> {
+        self.shared.world.lock().violations.clone()
+    }
+
+    /// The lines that machines wrote, each after the name of its machine in brackets.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.shared.world.lock().lines.clone()
+    }
+
+    /// Ends it with all its machines, and returns once they are gone.
+    pub async fn stop(mut self) {
+        self.close();
+        for server in self.servers.drain(..) {
+            let _ = server.await;
+        }
+        let shared = self.shared.clone();
+        let waited = tokio::task::spawn_blocking(move || {
+            let since = Instant::now();
+            for host in std::mem::take(&mut *shared.hosts.lock()) {
+                while !host.is_finished() && since.elapsed() < LAST_WAIT {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                if host.is_finished() {
+                    let _ = host.join();
+                }
+            }
+        });
+        let _ = waited.await;
+    }
+
+    fn close(&self) {
+        self.servers.iter().for_each(JoinHandle::abort);
+        self.shared.close();
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
