@@ -78,23 +78,26 @@ pub(crate) async fn serve(
     };
     let mut fate = Fate::default();
     let answer = answer(&shared, target, query, &head.headers, &body, &mut fate).await;
-    tokio::time::sleep(fate.late).await;
-    if answer.is_none() || fate.is_lost {
-        switch.cut();
-    } else {
-        log.status = answer.as_ref().map(|answer| answer.status);
+    tokio::select! {
+        () = tokio::time::sleep(fate.late) => {}
+        () = shared.closed() => fate.is_lost = true,
     }
-    let answer = answer.unwrap_or_else(Answer::nothing);
-    log.answer = answer.body.clone();
-    if let Some(action) = log.action {
+    if let (Some(action), Some(answer)) = (log.action, &answer) {
         let departures = contract::check_answer(action.name(), answer.status, answer.body.as_ref());
         violations(&shared, action, true, &departures);
+    }
+    log.answer = answer.as_ref().and_then(|answer| answer.body.clone());
+    let given = answer.filter(|_| !fate.is_lost);
+    log.status = given.as_ref().map(|answer| answer.status);
+    if given.is_none() {
+        switch.cut();
     }
     tracing::debug!(method = log.method, path = log.path, status = log.status, "request");
     if let Some(logged) = shared.world.lock().requests.get_mut(index) {
         *logged = log;
     }
-    answer.into_response()
+    // It does not arrive where the connection is cut.
+    given.unwrap_or_else(Answer::nothing).into_response()
 }
 
 /// None for an answer that is not to be given.

@@ -11,12 +11,16 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
 use ulid::Ulid;
 
 /// How the names of our bridges start; an interface's name has 15 bytes at most.
 const BRIDGES: &str = "flysim";
+
+/// It takes a millisecond or two.
+const ROUTE_BOUND: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -48,6 +52,7 @@ impl Network {
         ip(&format!(
             "link add {bridge} type bridge\nlink set {bridge} up\naddr add {gateway}/64 dev {bridge} nodad\n"
         ))?;
+        wait_for_route(gateway)?;
         Ok(network)
     }
 
@@ -86,7 +91,8 @@ impl Network {
         setns(&outside, CloneFlags::CLONE_NEWNET)?;
         let attached = ip(&format!("link set {veth} master {}\nlink set {veth} up\n", self.bridge()));
         setns(&inside, CloneFlags::CLONE_NEWNET)?;
-        attached
+        attached?;
+        wait_for_route(address)
     }
 
     /// Removes the bridge. Namespaces go with the processes in them.
@@ -104,6 +110,20 @@ impl Drop for Network {
     fn drop(&mut self) {
         self.take_down();
     }
+}
+
+/// Waits until the namespace of the calling thread receives what is sent to this address of its own.
+///
+/// The kernel takes an address at once, and makes its route a moment later.
+fn wait_for_route(to: Ipv6Addr) -> io::Result<()> {
+    let (since, route) = (Instant::now(), format!("{:032x} 80 ", to.to_bits()));
+    while !std::fs::read_to_string("/proc/thread-self/net/ipv6_route")?.lines().any(|line| line.starts_with(&route)) {
+        if since.elapsed() > ROUTE_BOUND {
+            return Err(io::Error::other(format!("{to} has no route after {ROUTE_BOUND:?}")));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }
 
 /// The namespace of a process or of the calling thread, as the kernel names it.

@@ -19,7 +19,7 @@ use crate::network::Network;
 use crate::world::{Request, Settings, Shared, Violation};
 use crate::{api, control};
 
-/// How long `stop` waits for the threads of machines whose processes it has killed.
+/// How long `stop` waits for clients, and for the threads of machines whose processes it has killed.
 const LAST_WAIT: Duration = Duration::from_secs(10);
 
 /// Whether machines get network namespaces.
@@ -239,8 +239,12 @@ impl Simulator {
     fn serve(&mut self, listener: TcpListener) {
         let router = control::router().fallback(api::serve).with_state(self.shared.clone());
         let service = router.into_make_service_with_connect_info::<Switch>();
+        let shared = self.shared.clone();
+        // Connections that clients keep open end with it too.
+        let serving =
+            axum::serve(Cuttable(listener), service).with_graceful_shutdown(async move { shared.closed().await });
         self.servers.push(tokio::spawn(async move {
-            if let Err(err) = axum::serve(Cuttable(listener), service).await {
+            if let Err(err) = serving.await {
                 tracing::error!(%err, "the simulator serves no more");
             }
         }));
@@ -355,9 +359,9 @@ impl Simulator {
 
     /// Ends it with all its machines, and returns once they are gone.
     pub async fn stop(mut self) {
-        self.close();
+        self.shared.close();
         for server in self.servers.drain(..) {
-            let _ = server.await;
+            let _ = tokio::time::timeout(LAST_WAIT, server).await;
         }
         let shared = self.shared.clone();
         let waited = tokio::task::spawn_blocking(move || {
@@ -373,15 +377,10 @@ impl Simulator {
         });
         let _ = waited.await;
     }
-
-    fn close(&self) {
-        self.servers.iter().for_each(JoinHandle::abort);
-        self.shared.close();
-    }
 }
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        self.close();
+        self.shared.close();
     }
 }

@@ -162,6 +162,12 @@ impl Shared {
         self.is_closing.load(Ordering::SeqCst)
     }
 
+    /// Returns once the simulator is to end.
+    pub(crate) async fn closed(&self) {
+        let mut changed = self.changed.subscribe();
+        while !self.is_closing() && changed.changed().await.is_ok() {}
+    }
+
     /// Ends all machines, and boots no more.
     pub(crate) fn close(&self) {
         let world = self.world.lock();

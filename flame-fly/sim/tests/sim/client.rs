@@ -1,6 +1,7 @@
 //! A client that sees what a client sees: a status, headers, a body, or a connection that was closed.
 
 use std::io;
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 use flame_fly_sim::{Builder, Isolation, MachineInfo, Output, Simulator, State};
@@ -117,10 +118,30 @@ pub(crate) fn plain() -> Builder {
     Simulator::builder().isolation(Isolation::Off).limits(None).output(Output::Quiet)
 }
 
-pub(crate) async fn started() -> (Simulator, Client) {
+/// A simulator that has to keep the contract itself, whatever its client does.
+pub(crate) struct Faithful(Simulator);
+
+impl Deref for Faithful {
+    type Target = Simulator;
+
+    fn deref(&self) -> &Simulator {
+        &self.0
+    }
+}
+
+impl Drop for Faithful {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let own: Vec<_> = self.violations().into_iter().filter(|violation| violation.is_answer).collect();
+            assert_eq!(own, []);
+        }
+    }
+}
+
+pub(crate) async fn started() -> (Faithful, Client) {
     let simulator = plain().start().await.expect("it starts");
     let client = Client::of(&simulator);
-    (simulator, client)
+    (Faithful(simulator), client)
 }
 
 pub(crate) async fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {

@@ -106,6 +106,8 @@ async fn a_wait_ends_when_the_state_is_reached() {
     .await;
     client.ask("DELETE", &path(&id, "?force=true"), None).await;
     assert_eq!(waiting.await.expect("it ended").status, 200);
+    // What is gone will never start.
+    assert_eq!(client.get(&path(&id, "/wait?state=started&timeout=60")).await.status, 404);
 }
 
 #[tokio::test]

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use flame_fly_sim::{Action, Fault, State};
 use serde_json::json;
+use tokio::io::AsyncReadExt;
 
-use crate::client::{Client, MACHINES, exec_once, exit, is_alive, path, started, until, until_state};
+use crate::client::{Client, MACHINES, exec_once, exit, is_alive, path, plain, started, until, until_state};
 
 #[tokio::test]
 async fn a_status_is_answered_as_often_as_it_is_told() {
@@ -133,11 +134,49 @@ async fn a_slow_boot_leaves_a_machine_created_for_long() {
     let id = client.run(&["/bin/sleep", "60"]).await;
     let over = client.get(&path(&id, "/wait?timeout=1")).await;
     assert!(over.status == 408 && over.error().ends_with("started, currently created"), "{}", over.error());
-    // Told to go before it has booted, it never does; and the end of the simulator does not wait for it.
-    assert_eq!(client.ask("DELETE", &path(&id, "?force=true"), None).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_machine_that_is_told_to_end_before_it_has_booted_never_runs() {
+    let (simulator, client) = started().await;
+    simulator.fault(Fault::slow_boot(Duration::from_millis(300)));
+    let destroyed = client.run(&["/bin/sleep", "60"]).await;
+    assert_eq!(client.ask("DELETE", &path(&destroyed, "?force=true"), None).await.status, 200);
+    let mut body = exec_once(&["/bin/sleep", "60"]);
+    body["config"]["auto_destroy"] = false.into();
+    let stopped = client.create(body).await.id();
+    assert_eq!(client.ask("POST", &path(&stopped, "/stop"), None).await.status, 200);
+    for (id, state) in [(destroyed, State::Destroyed), (stopped, State::Stopped)] {
+        let machine = until_state(&simulator, &id, state).await;
+        let events = machine.shown["events"].as_array().expect("events");
+        assert!(events.iter().all(|event| event["type"] != "start"), "{events:?}");
+    }
+}
+
+/// Neither a boot, nor a wait, nor an answer that is late.
+#[tokio::test]
+async fn the_end_of_a_simulator_waits_for_nothing_that_takes_long() {
+    let simulator = plain().start().await.expect("it starts");
+    let client = Client::of(&simulator);
+    simulator.fault(Fault::slow_boot(Duration::from_secs(3600)).times(1));
+    simulator.fault(Fault::slow(Duration::from_secs(3600)).on(Action::List));
+    let id = client.run(&["/bin/sleep", "60"]).await;
+    let asked = ["/wait?state=destroyed", ""].map(|rest| {
+        let (client, path) =
+            (Client::of(&simulator), if rest.is_empty() { MACHINES.to_owned() } else { path(&id, rest) });
+        tokio::spawn(async move { client.try_ask("GET", &path, None).await.map(|reply| reply.status) })
+    });
+    // One that a client keeps for later.
+    let address = simulator.url().strip_prefix("http://").expect("a URL").to_owned();
+    let mut kept = tokio::net::TcpStream::connect(address).await.expect("it listens");
+    until("both are asked", || (simulator.requests().len() == 3).then_some(())).await;
     let since = Instant::now();
     simulator.stop().await;
-    assert!(since.elapsed() < Duration::from_secs(60));
+    assert!(since.elapsed() < Duration::from_secs(9), "{:?}", since.elapsed());
+    for asked in asked {
+        assert!(!matches!(asked.await.expect("it ended"), Ok(200)));
+    }
+    assert_eq!(kept.read(&mut [0; 1]).await.expect("it is closed"), 0);
 }
 
 #[tokio::test]

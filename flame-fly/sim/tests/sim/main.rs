@@ -2,7 +2,6 @@
 
 mod boots;
 mod client;
-mod contract;
 mod endpoints;
 mod faults;
 mod leftovers;

@@ -1,29 +1,46 @@
-//! Whether `contract.json` says what Fly's description says.
+//! Whether `contract.json` says what Fly's description says, and departures from it are found.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use flame_fly_sim::contract::{check_answer, check_query, check_request, contract};
+use libtest_mimic::{Arguments, Trial};
 use serde_json::{Value, json};
 
 /// Where the description is, if it is not beside the repository.
 const FILE: &str = "FLY_MACHINES_SWAGGER";
 
-/// Fly's description of 2024 in Swagger 2.0.
-fn swagger() -> Option<Value> {
-    let named = std::env::var_os(FILE).map(PathBuf::from);
-    let is_named = named.is_some();
-    let file = named.unwrap_or_else(|| {
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/contracts/fly-machines-api.swagger.json")
-    });
-    match std::fs::read(&file) {
-        Ok(bytes) => Some(serde_json::from_slice(&bytes).expect("JSON")),
-        Err(err) if is_named => panic!("{}: {err}", file.display()),
-        Err(err) => {
-            eprintln!("not compared with Fly's description: {}: {err}; set {FILE}", file.display());
-            None
-        }
+fn main() -> ExitCode {
+    macro_rules! trials {
+        ($($name:ident),* $(,)?) => { vec![$(Trial::test(stringify!($name), || { $name(); Ok(()) })),*] };
     }
+    let is_there = file().is_file() || std::env::var_os(FILE).is_some();
+    let compared = trials![
+        the_contract_has_all_fields_of_each_type_of_flys_description,
+        the_contract_has_the_operations_of_flys_description,
+    ];
+    let mut trials = trials![
+        what_came_later_says_where_it_is_from,
+        a_departure_says_where_it_is,
+        queries_and_answers_are_checked_too
+    ];
+    trials.extend(compared.into_iter().map(|trial| trial.with_ignored_flag(!is_there)));
+    if !is_there {
+        eprintln!("Fly's description is not at {}: set {FILE} to compare with it", file().display());
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn file() -> PathBuf {
+    let beside = "../../../shared/contracts/fly-machines-api.swagger.json";
+    std::env::var_os(FILE).map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(beside), PathBuf::from)
+}
+
+/// Fly's description of 2024 in Swagger 2.0.
+fn swagger() -> Value {
+    let bytes = std::fs::read(file()).unwrap_or_else(|err| panic!("{}: {err}", file().display()));
+    serde_json::from_slice(&bytes).expect("JSON")
 }
 
 /// What a type of Swagger is called in the contract.
@@ -59,9 +76,8 @@ fn ours(swagger: &Value) -> Value {
     }
 }
 
-#[test]
 fn the_contract_has_all_fields_of_each_type_of_flys_description() {
-    let Some(swagger) = swagger() else { return };
+    let swagger = swagger();
     for (name, kind) in &contract().types {
         let Some(theirs) = &kind.swagger else {
             assert!(kind.source.is_some(), "{name} is from nowhere");
@@ -78,9 +94,8 @@ fn the_contract_has_all_fields_of_each_type_of_flys_description() {
     }
 }
 
-#[test]
 fn the_contract_has_the_operations_of_flys_description() {
-    let Some(swagger) = swagger() else { return };
+    let swagger = swagger();
     for (name, operation) in &contract().operations {
         let theirs = &swagger["paths"][&operation.path][operation.method.to_lowercase()];
         let parameters = theirs["parameters"].as_array().unwrap_or_else(|| panic!("there is no {name}"));
@@ -103,7 +118,6 @@ fn the_contract_has_the_operations_of_flys_description() {
     }
 }
 
-#[test]
 fn what_came_later_says_where_it_is_from() {
     for (name, kind) in &contract().types {
         for (field, later) in &kind.later {
@@ -115,7 +129,6 @@ fn what_came_later_says_where_it_is_from() {
     }
 }
 
-#[test]
 fn a_departure_says_where_it_is() {
     let departures =
         |body: Value| check_request("create", Some(&body)).iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -141,7 +154,6 @@ fn a_departure_says_where_it_is() {
     }
 }
 
-#[test]
 fn queries_and_answers_are_checked_too() {
     let query = |name: &str, value: &str| {
         let pair = (name.to_owned(), value.to_owned());
