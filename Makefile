@@ -2,7 +2,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check fmt clippy docs deny picture need-cargo need-cc need-ffmpeg need-openssl need-rustfmt need-clippy
+.PHONY: help demo fly test bench check fmt clippy docs deny picture need-cargo need-cc need-ffmpeg need-openssl need-rustfmt need-clippy
 
 DEMO := target/demo
 CLIP := $(DEMO)/clip.mkv
@@ -24,6 +24,10 @@ demo: need-cargo need-cc need-ffmpeg ## Makes thumbnails of a video on a runner,
 	cargo run --locked --quiet -p thumbnails -- "$$VIDEO" --every 2 --size 320 --out $(THUMBNAILS)
 	@cd $(THUMBNAILS) && times=($$(stat -c %.3Y -- *.png | sort -n)) && \
 		echo "the first was there $$(awk "BEGIN { print $${times[-1]} - $${times[0]} }") s before the last; they are in $$PWD"
+
+fly: need-cargo need-cc need-ffmpeg ## Builds the thumbnails example as its Dockerfile does, and runs that binary on Fly's simulator
+	cargo build --locked --release -p thumbnails
+	THUMBNAILS=$(CURDIR)/target/release/thumbnails cargo test --locked -p thumbnails --test thumbnails fly::
 
 test: need-cargo need-cc need-ffmpeg need-openssl fmt clippy docs deny ## Runs all checks and all tests
 	cargo test --locked --workspace --no-fail-fast
