@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flame_actors::{Backend as _, Cause, Error, Instance, remote};
-use flame_tests::process::kill;
+use flame_tests::process::{Signal, kill, signal};
 use flame_tests::{Entry, Journal, eventually, trials, until};
 use libtest_mimic::Trial;
 
@@ -15,6 +15,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_machine_whose_process_exits_is_told_with_its_code,
         a_machine_whose_process_is_killed_is_told_with_the_signal,
         a_machine_that_somebody_destroys_is_told_as_destroyed,
+        a_machine_that_freezes_is_lost_after_its_lease_and_destroyed,
     ]
 }
 
@@ -65,4 +66,9 @@ async fn a_machine_whose_process_is_killed_is_told_with_the_signal() {
 async fn a_machine_that_somebody_destroys_is_told_as_destroyed() {
     let cause = lost(async |sim, id, _| sim.backend().destroy(&Instance::new(id)).await.unwrap()).await;
     assert_eq!(cause, Cause::Destroyed);
+}
+
+async fn a_machine_that_freezes_is_lost_after_its_lease_and_destroyed() {
+    let cause = lost(async |_, _, pid| signal(pid, Signal::SIGSTOP)).await;
+    assert_eq!(cause, Cause::LeaseExpired);
 }

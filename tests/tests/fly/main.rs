@@ -10,11 +10,14 @@ mod parents;
 mod sim;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use flame_tests::Suite;
 
 fn main() -> ExitCode {
     Suite::new()
+        .lease(Duration::from_secs(5))
+        .role("deployed", parents::deployed)
         .role("busy", parents::busy)
         .role("booting", parents::booting)
         .trials(boots::trials())

@@ -1,6 +1,7 @@
 //! Parents that are killed, and what is left of them: nothing, at the latest when they start again.
 
 use std::future::pending;
+use std::time::Duration;
 
 use flame_actors::{Pool, remote};
 use flame_fly::FlyBackend;
@@ -14,10 +15,12 @@ use crate::sim::Sim;
 pub(crate) fn trials() -> Vec<Trial> {
     trials![
         the_machines_of_a_parent_that_was_killed_end_by_themselves,
+        a_parent_that_is_deployed_anew_takes_its_machines_with_it,
         what_a_former_life_left_behind_is_destroyed_and_a_strangers_machine_stays,
     ]
 }
 
+const GRACE: Duration = Duration::from_secs(2);
 const JOURNAL: &str = "FLAME_TEST_JOURNAL";
 
 #[remote]
@@ -29,7 +32,14 @@ async fn hang(journal: Entry) {
 /// Nothing is given to it but its environment, which is that of a machine.
 async fn pool() -> Pool {
     let backend = FlyBackend::from_env().cpus(2);
-    Pool::builder("role").max(2).max_concurrency(1).backend(backend).start(&node()).await.unwrap()
+    Pool::builder("role")
+        .max(2)
+        .max_concurrency(1)
+        .shutdown_timeout(GRACE)
+        .backend(backend)
+        .start(&node())
+        .await
+        .unwrap()
 }
 
 pub(crate) async fn busy() {
@@ -38,6 +48,13 @@ pub(crate) async fn busy() {
         pool.cast(hang(journal.clone())).await.unwrap();
     }
     pending().await
+}
+
+/// As `busy`, and waits for the signal of a deploy.
+pub(crate) async fn deployed() {
+    let (pool, journal) = (pool().await, Entry::at(std::env::var_os(JOURNAL).expect("the trial gives one")));
+    pool.cast(hang(journal)).await.unwrap();
+    node().shutdown_on_signal().await.unwrap();
 }
 
 /// A parent that is killed as long as its machines boot.
@@ -70,6 +87,18 @@ async fn the_machines_of_a_parent_that_was_killed_end_by_themselves() {
     // Nobody asks for that: it is what their own end leads to.
     until("every machine is gone", || sim.left().is_empty()).await;
     assert!(sim.requests().iter().all(|request| request.method != "DELETE"));
+    sim.end().await;
+}
+
+/// Fly sends SIGINT.
+async fn a_parent_that_is_deployed_anew_takes_its_machines_with_it() {
+    let (sim, journal) = (Sim::start().await, Journal::new());
+    let path = journal.entry().path().to_str().expect("plain letters").to_owned();
+    let mut role = start("deployed", &sim, "148parent", &[(JOURNAL, &path)]);
+    until("it runs", || journal.has("started")).await;
+    role.signal(Signal::SIGINT);
+    assert_eq!(role.ended().await, Some(0));
+    assert_eq!(sim.left().len(), 0, "a machine is left when its parent has ended");
     sim.end().await;
 }
 
