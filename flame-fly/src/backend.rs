@@ -47,9 +47,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 ///
-/// What Fly refuses for good (a missing setting, a wrong token, a wrong app, a quota) is told to callers at once as
-/// [`Error::Config`], with what to do about it. All else is tried again within the pool's `boot_timeout`, which begins
-/// when the first request is sent, not while it waits for its turn.
+/// What Fly refuses for good (a missing setting, a wrong token, a wrong app, a quota) is told to callers as
+/// [`Error::Config`], with what to do about it, and at once unless the pool has runners that they can wait for. All
+/// else is tried again within the pool's `boot_timeout`, which begins when the first request is sent, not while it
+/// waits for its turn.
 #[derive(Clone)]
 pub struct FlyBackend {
     settings: Settings,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flame_actors::task;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::stub::{Answer, Stub, first_failure};
 
@@ -87,6 +87,25 @@ async fn a_machine_is_asked_for_as_one_that_leaves_nothing_and_serves_nobody() {
     for name in ["services", "mounts", "init", "stop_config"] {
         assert!(config.get(name).is_none(), "{config}");
     }
+    call.abort();
+    pool.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_a_machine_is_given_beyond_that_is_passed_on_as_it_is() {
+    let stub = Stub::start().await;
+    let (init, services) = (json!({ "cmd": ["serve"] }), json!([{ "internal_port": 80, "protocol": "tcp" }]));
+    let (mounts, stop) = (json!([{ "volume": "vol_1", "path": "/data" }]), json!({ "signal": "SIGTERM" }));
+    let backend = stub.backend().init(init.clone()).services(services.clone());
+    let backend = backend.mounts(mounts.clone()).stop_config(stop.clone()).memory_mb(2048).cpus(1).cpu_kind("shared");
+    let pool = stub.pool(backend, Duration::from_secs(3)).await;
+    let asking = pool.clone();
+    let call = tokio::spawn(async move { asking.call(task!([] {})).await });
+    stub.until("it is asked for", |stub| stub.creates().len() == 1).await;
+    let config = stub.creates()[0].body["config"].clone();
+    let given = ["init", "services", "mounts", "stop_config"].map(|name| config[name].clone());
+    assert_eq!(given, [init, services, mounts, stop]);
+    assert_eq!(config["guest"], json!({ "cpu_kind": "shared", "cpus": 1, "memory_mb": 2048 }));
     call.abort();
     pool.shutdown().await;
 }

@@ -6,12 +6,14 @@ use flame_actors::{Error, Event, task};
 use flame_fly_sim::{Action, Fault};
 use flame_tests::{eventually, node, trials, until};
 use libtest_mimic::Trial;
+use serde_json::json;
 
 use crate::sim::Sim;
 
 pub(crate) fn trials() -> Vec<Trial> {
     trials![
         a_runner_has_what_it_was_given_and_nothing_else,
+        all_that_can_be_set_is_as_the_api_wants_it,
         a_machine_that_dies_at_boot_is_told_with_its_exit_and_another_one_is_booted,
         a_machine_that_never_connects_is_described_and_destroyed,
         a_machine_whose_answer_was_lost_is_used,
@@ -34,6 +36,29 @@ async fn a_runner_has_what_it_was_given_and_nothing_else() {
     let ours = ["MODE", "CARGO_MANIFEST_DIR", "PATH", "FLAME_PARENT"];
     let others = there.iter().filter(|(name, _)| !name.starts_with("FLY_") && !ours.contains(&name.as_str()));
     assert_eq!(others.collect::<Vec<_>>(), Vec::<&(String, String)>::new());
+    pool.shutdown().await;
+    sim.end().await;
+}
+
+async fn all_that_can_be_set_is_as_the_api_wants_it() {
+    let sim = Sim::start().await;
+    let backend = sim
+        .backend()
+        .same_command()
+        .metadata("team", "video")
+        .services(
+            json!([{ "internal_port": 8080, "protocol": "tcp", "ports": [{ "port": 80, "handlers": ["http"] }] }]),
+        )
+        .mounts(json!([{ "volume": "vol_1", "path": "/data" }]))
+        .stop_config(json!({ "signal": "SIGTERM", "timeout": "10s" }))
+        .cpus(8)
+        .memory_mb(32_768)
+        .gpu_kind("a10");
+    let pool = sim.pool(backend).start(&node()).await.unwrap();
+    pool.call(task!([] {})).await.unwrap();
+    let config = sim.machines()[0].shown["config"].clone();
+    assert_eq!((&config["guest"]["gpu_kind"], &config["guest"]["gpus"]), (&json!("a10"), &json!(1)));
+    assert_eq!((&config["stop_config"]["signal"], &config["metadata"]["team"]), (&json!("SIGTERM"), &json!("video")));
     pool.shutdown().await;
     sim.end().await;
 }
