@@ -42,6 +42,15 @@ async fn a_simulator_that_is_dropped_takes_its_machines_along() {
     until("the machine is gone", || (!is_alive(pid)).then_some(())).await;
 }
 
+/// The process may end right after.
+#[tokio::test]
+async fn a_network_is_down_as_soon_as_its_simulator_is_dropped() {
+    let simulator = isolated().start().await.expect("namespaces");
+    let bridge = bridge_of(&simulator.parent_ip().to_string()).expect("it has a bridge");
+    drop(simulator);
+    assert!(!bridges().contains(&bridge));
+}
+
 #[tokio::test]
 async fn a_simulator_that_is_killed_takes_its_machines_along_and_the_next_one_its_bridge() {
     let mut program = Program::start(&["--no-limits"]).await;
