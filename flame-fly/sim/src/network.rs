@@ -102,9 +102,7 @@ impl Network {
         if self.is_down.swap(true, Ordering::SeqCst) {
             return;
         }
-        if let Err(err) = ip(&format!("link del {}\n", self.bridge())) {
-            tracing::warn!(bridge = self.bridge(), %err, "cannot take down the bridge");
-        }
+        remove(&self.bridge());
     }
 }
 
@@ -148,9 +146,21 @@ fn sweep() {
             let address = address["addr_info"][0]["local"].as_str().and_then(|address| address.parse().ok());
             address.into_iter().for_each(kill_machines_beside);
         }
-        if let Err(err) = ip(&format!("link del {name}\n")) {
-            tracing::warn!(bridge = name, %err, "cannot sweep a bridge");
-        }
+        remove(name);
+    }
+}
+
+/// Takes down a bridge, and what ties machines to it.
+///
+/// That would go with the namespaces, but a connection whose end does not arrive any more holds one for minutes.
+fn remove(bridge: &str) {
+    let ports = listed(&["link", "show", "master", bridge]);
+    for name in ports.iter().filter_map(|port| port["ifname"].as_str()) {
+        // It may go by itself meanwhile.
+        let _ = ip(&format!("link del {name}\n"));
+    }
+    if let Err(err) = ip(&format!("link del {bridge}\n")) {
+        tracing::warn!(bridge, %err, "cannot take down a bridge");
     }
 }
 

@@ -51,6 +51,32 @@ async fn a_network_is_down_as_soon_as_its_simulator_is_dropped() {
     assert!(!bridges().contains(&bridge));
 }
 
+/// The ends here of what ties machines to a bridge.
+fn ties(bridge: &str) -> usize {
+    let listed = Command::new("ip").args(["-o", "link", "show", "type", "veth"]).output().expect("ip");
+    // Both are named after their simulator.
+    let number = bridge.trim_start_matches("flysim");
+    String::from_utf8_lossy(&listed.stdout).lines().filter(|line| line.contains(&format!(" fs{number}"))).count()
+}
+
+/// A connection whose last words do not arrive any more holds the namespace of a machine that is gone.
+#[tokio::test]
+async fn a_network_is_down_though_a_parent_is_still_connected() {
+    let simulator = isolated().start().await.expect("namespaces");
+    let bridge = bridge_of(&simulator.parent_ip().to_string()).expect("it has a bridge");
+    let listener = tokio::net::TcpListener::bind((simulator.parent_ip(), 0)).await.expect("the gateway is ours");
+    let address = listener.local_addr().expect("bound");
+    let script = format!("exec 3<>/dev/tcp/{}/{}; exec yes >&3", address.ip(), address.port());
+    Client::of(&simulator).run(&["/bin/bash", "-c", &script]).await;
+    let accepted = tokio::time::timeout(crate::client::PATIENCE, listener.accept()).await;
+    let (connected, _) = accepted.expect("it calls").expect("it connects");
+    // More than anybody reads.
+    connected.readable().await.expect("it talks");
+    assert_eq!(ties(&bridge), 1);
+    simulator.stop().await;
+    assert_eq!(ties(&bridge), 0);
+}
+
 /// A machine with a process that has left its group, as daemons do; both processes.
 async fn with_daemon(client: &Client) -> (u32, u32) {
     // It says its number by its name, which is in no other test.
