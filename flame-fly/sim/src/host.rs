@@ -1,8 +1,7 @@
 //! Boots machines as processes of this computer.
 //!
 //! Each machine has a thread. Its namespace is the thread's, the kernel ends the process when the thread ends, and it
-//! waits for the process: nothing of a machine outlives the simulator, however that ends, but what the process itself
-//! has started out of its process group, where there are no namespaces to find it by.
+//! waits for the process, and then ends what that has started: its process group, and all that is in its namespace.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
@@ -19,7 +18,7 @@ use nix::unistd::Pid;
 
 use crate::fault::Effect;
 use crate::machine::{Exit, Machine, State};
-use crate::network::namespace_of;
+use crate::network::{kill_all_of, namespace_of};
 use crate::world::Shared;
 
 /// So often a machine whose policy is `on-failure` boots anew unless it says otherwise.
@@ -240,23 +239,4 @@ pub(crate) fn signal(machine: &Machine, signal: Signal) {
     if let Some(process) = machine.process {
         let _ = kill(process, signal);
     }
-}
-
-/// Ends what the machine's process has left: all that is in its namespace.
-fn kill_all_of(namespace: &str) {
-    // What forks while we look is found by the next look.
-    for _ in 0..100 {
-        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        let left: Vec<i32> =
-            numbers.filter(|number| namespace_of(&number.to_string()).as_deref() == Some(namespace)).collect();
-        if left.is_empty() {
-            return;
-        }
-        for number in left {
-            let _ = kill(Pid::from_raw(number), Signal::SIGKILL);
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
-    tracing::warn!(namespace, "processes of a machine do not end");
 }

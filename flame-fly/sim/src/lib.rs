@@ -23,6 +23,7 @@
 mod action;
 mod answer;
 mod api;
+mod builder;
 mod connection;
 pub mod contract;
 mod control;
@@ -35,10 +36,11 @@ mod simulator;
 mod world;
 
 pub use action::Action;
+pub use builder::{Builder, Isolation, Output};
 pub use fault::{Effect, Fault};
 pub use limits::{Limit, Limits};
 pub use machine::State;
-pub use simulator::{Builder, Isolation, MachineInfo, Output, Simulator};
+pub use simulator::{MachineInfo, Simulator};
 pub use world::{Request, Violation};
 
 /// The examples of the page.

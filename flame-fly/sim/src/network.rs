@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use ulid::Ulid;
 
 /// How the names of our bridges start; an interface's name has 15 bytes at most.
@@ -100,9 +102,7 @@ impl Network {
         if self.is_down.swap(true, Ordering::SeqCst) {
             return;
         }
-        if let Err(err) = ip(&format!("link del {}\n", self.bridge())) {
-            tracing::warn!(bridge = self.bridge(), %err, "cannot take down the bridge");
-        }
+        remove(&self.bridge());
     }
 }
 
@@ -136,19 +136,76 @@ fn hold(bridge: &str) -> io::Result<UnixListener> {
     UnixListener::bind_addr(&SocketAddr::from_abstract_name(bridge)?)
 }
 
-/// Takes down the bridges of simulators that are gone.
+/// Takes down the bridges of simulators that are gone, and ends what is left in their machines.
 fn sweep() {
-    let Ok(listed) = Command::new("ip").args(["-j", "link", "show", "type", "bridge"]).output() else { return };
-    let links: Vec<serde_json::Value> = serde_json::from_slice(&listed.stdout).unwrap_or_default();
-    let names = links.iter().filter_map(|link| link["ifname"].as_str());
-    for bridge in names.filter(|name| name.starts_with(BRIDGES)) {
+    for bridge in listed(&["link", "show", "type", "bridge"]) {
+        let Some(name) = bridge["ifname"].as_str().filter(|name| name.starts_with(BRIDGES)) else { continue };
         // Whoever can hold its socket knows that nobody else does.
-        if let Ok(_held) = hold(bridge)
-            && let Err(err) = ip(&format!("link del {bridge}\n"))
-        {
-            tracing::warn!(bridge, %err, "cannot sweep a bridge");
+        let Ok(_held) = hold(name) else { continue };
+        for address in listed(&["-6", "addr", "show", "dev", name, "scope", "global"]) {
+            let address = address["addr_info"][0]["local"].as_str().and_then(|address| address.parse().ok());
+            address.into_iter().for_each(kill_machines_beside);
         }
+        remove(name);
     }
+}
+
+/// Takes down a bridge, and what ties machines to it.
+///
+/// That would go with the namespaces, but a connection whose end does not arrive any more holds one for minutes.
+fn remove(bridge: &str) {
+    let ports = listed(&["link", "show", "master", bridge]);
+    for name in ports.iter().filter_map(|port| port["ifname"].as_str()) {
+        // It may go by itself meanwhile.
+        let _ = ip(&format!("link del {name}\n"));
+    }
+    if let Err(err) = ip(&format!("link del {bridge}\n")) {
+        tracing::warn!(bridge, %err, "cannot take down a bridge");
+    }
+}
+
+/// What `ip` lists, in the namespace of the calling thread.
+fn listed(what: &[&str]) -> Vec<serde_json::Value> {
+    let listed = Command::new("ip").arg("-json").args(what).output();
+    listed.ok().and_then(|listed| serde_json::from_slice(&listed.stdout).ok()).unwrap_or_default()
+}
+
+/// Ends the processes of machines in the network of this gateway: by what Fly puts into their environment, since the
+/// namespaces have no names.
+fn kill_machines_beside(gateway: Ipv6Addr) {
+    let here = namespace_of("self");
+    let is_beside = |number: &str| {
+        let environment = std::fs::read(Path::new("/proc").join(number).join("environ")).ok()?;
+        let mut variables = environment.split(|byte| *byte == 0);
+        let address = variables.find_map(|variable| variable.strip_prefix(b"FLY_PRIVATE_IP="))?;
+        let address: Ipv6Addr = std::str::from_utf8(address).ok()?.parse().ok()?;
+        // A parent outside may have the gateway's address in its own.
+        Some(address.segments()[..4] == gateway.segments()[..4] && namespace_of(number)? != *here.as_ref()?)
+    };
+    kill_all(|number| is_beside(number) == Some(true));
+}
+
+/// Ends all that is in a namespace.
+pub(crate) fn kill_all_of(namespace: &str) {
+    kill_all(|number| namespace_of(number).as_deref() == Some(namespace));
+}
+
+fn kill_all(of: impl Fn(&str) -> bool) {
+    // What forks while we look is found by the next look.
+    for _ in 0..100 {
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let names = processes.filter_map(|entry| entry.file_name().into_string().ok());
+        let numbers = names.filter_map(|name| Some((name.parse::<i32>().ok()?, name)));
+        let left: Vec<i32> = numbers.filter(|(_, name)| of(name)).map(|(number, _)| number).collect();
+        if left.is_empty() {
+            return;
+        }
+        for number in left {
+            let _ = kill(Pid::from_raw(number), Signal::SIGKILL);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    tracing::warn!("processes of a machine do not end");
 }
 
 /// Runs commands of `ip`, one a line, in the namespace of the calling thread.

@@ -16,7 +16,7 @@ use crate::fault::Faults;
 use crate::host;
 use crate::limits::{Buckets, Limits};
 use crate::machine::Machine;
-use crate::network::Network;
+use crate::network::{Network, kill_all_of};
 use crate::{Action, Output};
 
 /// What does not change while it runs.
@@ -173,7 +173,10 @@ impl Shared {
         let world = self.world.lock();
         self.is_closing.store(true, Ordering::SeqCst);
         world.machines.iter().for_each(host::kill_machine);
+        let up = world.machines.iter().filter(|machine| machine.process.is_some());
+        let namespaces: Vec<String> = up.filter_map(|machine| machine.namespace.clone()).collect();
         drop(world);
+        namespaces.iter().for_each(|namespace| kill_all_of(namespace));
         self.closing.notify_all();
         self.changed.send_replace(());
         if let Some(network) = &self.network {
