@@ -161,6 +161,7 @@ impl Api {
         }
         let app = &self.app;
         let is = |code: &str| failure.text.contains(&format!("answers {code}"));
+        let image = ["image", "manifest"].iter().any(|word| failure.text.to_lowercase().contains(word));
         let quota = ["quota", "limit"].iter().any(|word| failure.text.to_lowercase().contains(word));
         let advice: Cow<'_, str> = match () {
             () if is("401") => format!(
@@ -172,6 +173,7 @@ impl Api {
                 "a quota is used up: lower the pool's max, use another region, or ask Fly for more".into()
             }
             () if is("403") => format!("the token is not for app \"{app}\": fly tokens create deploy -a {app}").into(),
+            () if is("404") && image => "is there an image of this name (FLY_IMAGE_REF)?".into(),
             () if is("404") => {
                 format!("is \"{app}\" the name of the app (FLY_APP_NAME), and the token one for it?").into()
             }

@@ -13,6 +13,8 @@ use crate::settings::config;
 /// The first pause; each one after that is twice as long, plus a random part of up to as much again.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// No attempt is given less, as long as there is that.
+const SHORTEST_BOUND: Duration = Duration::from_secs(1);
 /// So much before its deadline a request is given up, for its error to be heard.
 const LEEWAY: Duration = Duration::from_millis(20);
 
@@ -105,11 +107,13 @@ impl Retry {
         Self { pauses, start: Instant::now(), deadline, failed: 0, last: None }
     }
 
-    /// Tries once, in the time that is left.
+    /// Tries once, in half of the time that is left: a look for what came of it is to have some, too.
     pub(crate) async fn attempt<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        tokio::time::timeout_at(self.deadline, work).await.unwrap_or_else(|_| {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let bound = if left > SHORTEST_BOUND { (left / 2).max(SHORTEST_BOUND) } else { left };
+        tokio::time::timeout(bound, work).await.unwrap_or_else(|_| {
             let before = self.last.as_ref().map(|last| format!("; before that: {last}")).unwrap_or_default();
-            let text = format!("no answer within {:.1?}{before}", self.start.elapsed());
+            let text = format!("no answer from the Machines API within {bound:.1?}{before}");
             Err(Failure::new(Kind::Unanswered, text))
         })
     }

@@ -60,6 +60,12 @@ async fn an_app_that_is_not_there_is_named() {
 }
 
 #[tokio::test]
+async fn an_image_that_is_not_there_is_not_taken_for_an_app() {
+    let text = told(404, "image not found: manifest unknown").await;
+    assert!(text.contains("FLY_IMAGE_REF") && !text.contains("FLY_APP_NAME"), "{text}");
+}
+
+#[tokio::test]
 async fn missing_settings_are_one_error_and_no_request() {
     let stub = Stub::start().await;
     let text = refused(&stub, FlyBackend::new().host(stub.host())).await;

@@ -41,6 +41,17 @@ async fn a_machine_that_is_there_under_its_name_is_taken() {
 }
 
 #[tokio::test]
+async fn a_machine_whose_answer_does_not_come_is_found_within_the_time_of_its_boot() {
+    let stub = Stub::that_says([Answer::Late(Duration::from_secs(60))]).await;
+    let pool = stub.pool(stub.backend(), Duration::from_secs(4)).await;
+    let reason = first_failure(&pool).await.to_string();
+    assert!(reason.contains("did not join") && reason.contains("machine 148e0"), "{reason}");
+    assert_eq!(stub.creates().len(), 1);
+    pool.shutdown().await;
+    stub.until("nothing is left", |stub| stub.api.machines.lock().is_empty()).await;
+}
+
+#[tokio::test]
 async fn a_boot_that_is_given_up_half_way_leaves_no_machine() {
     let stub = Stub::that_says([Answer::Late(Duration::from_secs(5))]).await;
     let pool = stub.pool(stub.backend(), Duration::from_secs(20)).await;
