@@ -2,7 +2,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo live test bench check fmt clippy docs deny book picture need-cargo need-cc need-ffmpeg need-openssl need-rustfmt need-clippy need-mdbook
+.PHONY: help demo live fly test bench check fmt clippy docs deny book picture need-cargo need-cc need-ffmpeg need-openssl need-rustfmt need-clippy need-mdbook
 
 DEMO := target/demo
 CLIP := $(DEMO)/clip.mkv
@@ -30,6 +30,10 @@ demo: need-cargo need-cc need-ffmpeg ## Makes thumbnails of a video on a runner,
 live: need-cargo need-cc need-ffmpeg ## Serves a page at http://127.0.0.1:4000 on which thumbnails appear while a video uploads; ARGS=... for options
 	@cargo build --locked -p live-thumbnails
 	cargo run --locked --quiet -p live-thumbnails -- --data target/live $(ARGS)
+
+fly: need-cargo need-cc need-ffmpeg ## Builds the thumbnails example as its Dockerfile does, and runs that binary on Fly's simulator
+	cargo build --locked --release -p thumbnails
+	THUMBNAILS=$(CURDIR)/target/release/thumbnails cargo test --locked -p thumbnails --test thumbnails fly::
 
 test: need-cargo need-cc need-ffmpeg need-openssl fmt clippy docs deny ## Runs all checks and all tests
 	cargo test --locked --workspace --no-fail-fast

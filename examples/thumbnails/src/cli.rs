@@ -36,6 +36,8 @@ pub(crate) struct Cli {
 pub(crate) enum Backend {
     /// On runners that are processes of this machine
     Process,
+    /// On runners that are machines of Fly.io
+    Fly,
     /// On runners that are tasks of this process
     InProcess,
     /// In this process, without a pool

@@ -23,6 +23,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser as _;
 use flame_actors::{InProcess, Node, Pool};
+use flame_fly::FlyBackend;
 use flame_local::ProcessBackend;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -48,6 +49,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     let builder = Pool::builder("thumbnails").max(cli.runners.into()).max_concurrency(slots);
     let pool = match cli.backend {
         Backend::Process => Some(builder.backend(ProcessBackend::new()).start(&node).await?),
+        Backend::Fly => Some(builder.backend(on_fly()).start(&node).await?),
         Backend::InProcess => Some(builder.backend(InProcess::new()).start(&node).await?),
         Backend::Local => None,
     };
@@ -79,6 +81,11 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         return Ok(INTERRUPTED.into());
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Machines that are cheap and short-lived. They run this command too, for their image only waits to be logged into.
+fn on_fly() -> FlyBackend {
+    FlyBackend::from_env().same_command().cpu_kind("shared").cpus(4).memory_mb(1024)
 }
 
 /// What became of each video, and whether Ctrl-C ended it.
