@@ -72,7 +72,7 @@ struct Known {
 
 impl FlyBackend {
     pub(crate) fn of(settings: Settings) -> Self {
-        Self { settings, shared: Arc::default() }
+        Self { settings: settings.settled(), shared: Arc::default() }
     }
 
     pub(crate) fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {

@@ -81,10 +81,10 @@ impl FlyBackend {
         self.with(|settings| settings.size.cpus = cpus)
     }
 
-    /// The memory in MiB; 4096 by default.
+    /// The memory in MiB; 4096 by default, or 2048 for each `performance` CPU if that is more, since Fly wants that.
     #[must_use]
     pub fn memory_mb(self, memory_mb: u32) -> Self {
-        self.with(|settings| settings.size.memory_mb = memory_mb)
+        self.with(|settings| settings.memory_mb = Some(memory_mb))
     }
 
     /// The kind of GPU, such as `a10` or `l40s`; by default there is none.

@@ -11,6 +11,11 @@ use serde_json::Value;
 /// The API as everybody reaches it; from within Fly's private network also `http://_api.internal:4280`.
 const PUBLIC: &str = "https://api.machines.dev";
 
+/// The memory of a machine, where that was not said.
+const MEMORY_MB: u32 = 4096;
+/// Fly refuses less for each `performance` CPU: <https://fly.io/docs/machines/guides-examples/machine-sizing/>.
+const LEAST_MB_PER_CPU: u32 = 2048;
+
 /// The size of a machine, as the API's `guest` object has it.
 ///
 /// ```
@@ -88,6 +93,8 @@ pub(crate) struct Settings {
     pub(crate) region: Option<String>,
     pub(crate) fallback_regions: Vec<String>,
     pub(crate) size: Size,
+    /// Where it was said; see `settled`.
+    pub(crate) memory_mb: Option<u32>,
     pub(crate) fallback_sizes: Vec<Size>,
     pub(crate) machine_id: Option<String>,
     pub(crate) private_ip: Option<String>,
@@ -118,7 +125,8 @@ impl Settings {
             token: None,
             region: None,
             fallback_regions: Vec::new(),
-            size: Size::new("performance", cpus, 4096),
+            size: Size::new("performance", cpus, MEMORY_MB),
+            memory_mb: None,
             fallback_sizes: Vec::new(),
             machine_id: None,
             private_ip: None,
@@ -129,6 +137,16 @@ impl Settings {
             mounts: None,
             stop_config: None,
         }
+    }
+
+    /// The same with as much memory as goes with its CPUs, unless that was said.
+    pub(crate) fn settled(mut self) -> Self {
+        let least = match self.size.cpu_kind.as_str() {
+            "performance" => u32::try_from(self.size.cpus).unwrap_or(u32::MAX).saturating_mul(LEAST_MB_PER_CPU),
+            _ => 0,
+        };
+        self.size.memory_mb = self.memory_mb.unwrap_or(MEMORY_MB.max(least));
+        self
     }
 
     /// What a machine of Fly's finds in its environment, with secrets, by this look-up.
@@ -199,6 +217,18 @@ mod tests {
         assert_eq!((settings.region.as_deref(), settings.machine_id.as_deref()), (Some("fra"), Some("148e")));
         assert_eq!(settings.host, "http://_api.internal:4280");
         assert_eq!((settings.size.cpu_kind.as_str(), settings.size.memory_mb), ("performance", 4096));
+    }
+
+    #[test]
+    fn a_machine_has_the_memory_that_fly_wants_for_its_cpus() {
+        let memory = |kind: &str, cpus, said| {
+            let mut settings = Settings::new();
+            (settings.size.cpu_kind, settings.size.cpus, settings.memory_mb) = (kind.to_owned(), cpus, said);
+            settings.settled().size.memory_mb
+        };
+        assert_eq!([1, 2, 4, 16].map(|cpus| memory("performance", cpus, None)), [4096, 4096, 8192, 32_768]);
+        assert_eq!([1, 8].map(|cpus| memory("shared", cpus, None)), [4096, 4096]);
+        assert_eq!(memory("performance", 8, Some(1024)), 1024, "what is said counts");
     }
 
     #[test]
