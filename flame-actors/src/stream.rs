@@ -104,9 +104,13 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    fn offer(offer: Offer, size: Option<u64>) -> Result<Self, Error> {
-        let node = route::me().ok_or(Error::NoNode)?;
-        Ok(Self { node, id: offers::add(offer), size })
+    /// The node that streams of this process are of.
+    fn here() -> Result<Arc<str>, Error> {
+        route::me().ok_or(Error::NoNode)
+    }
+
+    fn offer(node: Arc<str>, offer: Offer, size: Option<u64>) -> Self {
+        Self { node, id: offers::add(offer), size }
     }
 }
 
@@ -140,10 +144,10 @@ impl ByteStream {
 
     /// Adds a receipt that tells how it ended.
     pub fn with_receipt(mut self) -> (Self, StreamReceipt) {
-        let (told, receipt) = Source::receipt();
-        if let State::Here(source) = self.state.get_mut() {
-            source.told = told;
-        }
+        let receipt = match self.state.get_mut() {
+            State::Here(source) => source.told.somebody(),
+            _ => StreamReceipt::unknown(),
+        };
         (self, receipt)
     }
 
@@ -171,8 +175,9 @@ impl From<Vec<u8>> for ByteStream {
     }
 }
 
-impl AsyncRead for ByteStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+impl ByteStream {
+    /// Reads without a word to the writer when that was all. There has to be room.
+    fn poll_part(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<(), StreamError>> {
         let state = self.state.get_mut();
         while let State::Opening(opening) = state {
             *state = match ready!(opening.poll_unpin(cx)) {
@@ -182,24 +187,60 @@ impl AsyncRead for ByteStream {
                 Err(err) => State::Failed(err),
             };
         }
-        let read = match state {
-            State::Here(source) => ready!(source.poll_read(cx, buf)),
-            State::Open(inbound) => ready!(inbound.poll_read(cx, buf)),
-            State::Failed(err) => Err(err.clone()),
-            State::Opening(_) | State::Unopened(_) | State::Sent => Err(StreamError::not_opened("it was sent on")),
-        };
-        Poll::Ready(read.map_err(io::Error::from))
+        match state {
+            State::Here(source) => source.poll_read(cx, buf),
+            State::Open(inbound) => inbound.poll_read(cx, buf),
+            State::Failed(err) => Poll::Ready(Err(err.clone())),
+            State::Opening(_) | State::Unopened(_) | State::Sent => {
+                Poll::Ready(Err(StreamError::not_opened("it was sent on")))
+            }
+        }
+    }
+
+    /// Tells the writer that all was received, once it was.
+    fn poll_thank(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.state.get_mut() {
+            State::Open(inbound) => inbound.poll_thank(cx),
+            _ => Poll::Ready(()),
+        }
+    }
+
+    /// Tells the writer why no more is taken.
+    fn refuse(&mut self, err: StreamError) {
+        if let State::Open(inbound) = std::mem::replace(self.state.get_mut(), State::Failed(err.clone())) {
+            inbound.refuse(err);
+        }
+    }
+}
+
+impl AsyncRead for ByteStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        ready!(self.poll_part(cx, buf))?;
+        if buf.filled().len() == before {
+            ready!(self.poll_thank(cx));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
 impl Serialize for ByteStream {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let node = Remote::here().map_err(serde::ser::Error::custom)?;
         let mut state = self.state.lock();
-        let source = match std::mem::replace(&mut *state, State::Sent) {
+        let (source, left) = match std::mem::replace(&mut *state, State::Sent) {
             State::Unopened(remote) => return remote.serialize(serializer),
-            State::Here(source) => source,
+            State::Here(source) => {
+                let left = source.left();
+                (source, left)
+            }
             state @ (State::Opening(_) | State::Open(_)) => {
-                Source::passed_on(Self { state: Mutex::new(state), size: None })
+                let read = if let State::Open(inbound) = &state { inbound.total() } else { 0 };
+                let left = self.size.map(|size| size.saturating_sub(read));
+                (Source::passed_on(Self { state: Mutex::new(state), size: None }), left)
             }
             ended @ (State::Failed(_) | State::Sent) => {
                 let err = match &ended {
@@ -211,8 +252,7 @@ impl Serialize for ByteStream {
             }
         };
         drop(state);
-        let size = source.left();
-        Remote::offer(Offer::Out(source), size).map_err(serde::ser::Error::custom)?.serialize(serializer)
+        Remote::offer(node, Offer::Out(source), left).serialize(serializer)
     }
 }
 

@@ -78,11 +78,10 @@ impl ByteSink {
 
     /// Adds a receipt that tells how it ended.
     pub fn with_receipt(mut self) -> (Self, StreamReceipt) {
-        let mut told = Told::nobody(StreamError::Cancelled);
-        let receipt = told.somebody();
-        if let State::Here(target) = self.0.get_mut() {
-            target.told = told;
-        }
+        let receipt = match self.0.get_mut() {
+            State::Here(target) => target.told.somebody(),
+            _ => StreamReceipt::unknown(),
+        };
         (self, receipt)
     }
 
@@ -91,8 +90,10 @@ impl ByteSink {
     }
 
     /// Ends it with this reason, for who is in between.
-    fn fail(self, err: StreamError) {
-        if let State::Open(out) = self.0.into_inner() {
+    async fn fail(self, err: StreamError) {
+        let mut state = self.0.into_inner();
+        std::future::poll_fn(|cx| state.poll_opened(cx)).await;
+        if let State::Open(out) = state {
             out.fail(err);
         }
     }
@@ -187,6 +188,7 @@ impl AsyncWrite for ByteSink {
 
 impl Serialize for ByteSink {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let node = Remote::here().map_err(serde::ser::Error::custom)?;
         let mut state = self.0.lock();
         let target = match std::mem::replace(&mut *state, State::Sent) {
             State::Unopened(remote) => return remote.serialize(serializer),
@@ -196,13 +198,16 @@ impl Serialize for ByteSink {
                 Target::new(runtime::bulk().clone(), Writer::Onward(Some(Box::new(onward))))
             }
             ended @ (State::Finished | State::Failed(_) | State::Sent) => {
-                let err = serde::ser::Error::custom(ended.ended());
+                let err = match &ended {
+                    State::Sent => serde::ser::Error::custom("a sink can be sent once, and this one was sent before"),
+                    ended => serde::ser::Error::custom(ended.ended()),
+                };
                 *state = ended;
                 return Err(err);
             }
         };
         drop(state);
-        Remote::offer(Offer::In(target), None).map_err(serde::ser::Error::custom)?.serialize(serializer)
+        Remote::offer(node, Offer::In(target), None).serialize(serializer)
     }
 }
 
@@ -226,7 +231,7 @@ pub(super) struct Target {
     writer: Writer,
     app: Handle,
     taken: u64,
-    told: Told,
+    pub(super) told: Told,
 }
 
 enum Writer {
@@ -238,6 +243,11 @@ enum Writer {
 impl Target {
     fn new(app: Handle, writer: Writer) -> Self {
         Self { writer, app, taken: 0, told: Told::nobody(StreamError::Cancelled) }
+    }
+
+    /// Where it is written into, and dropped.
+    pub(super) fn app(&self) -> &Handle {
+        &self.app
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
@@ -258,26 +268,26 @@ impl Target {
     /// Takes all of it from the other side, where it was made.
     pub(super) fn receive(self, wire: Wire, lost: Lost) {
         let app = self.app.clone();
+        // Both made before, so that a runtime which takes no more tasks says so to the other side.
+        let (mut target, mut inbound) = (self, Inbound::new(wire, lost));
         app.spawn(async move {
-            let mut target = self;
-            let mut inbound = Inbound::new(wire, lost);
             let drained = AssertUnwindSafe(target.drain(&mut inbound)).catch_unwind().await.unwrap_or_else(|panic| {
                 Err(Fault::Target(StreamError::Target(format!("it panicked: {}", panic_text(&*panic)))))
             });
             let outcome = match drained {
                 Ok(()) => {
-                    inbound.close(Ok(()));
+                    std::future::poll_fn(|cx| inbound.poll_thank(cx)).await;
                     Ok(target.taken)
                 }
                 Err(Fault::Target(err)) => {
-                    inbound.close(Err(err.clone()));
+                    inbound.refuse(err.clone());
                     Err(err)
                 }
                 Err(Fault::Wire(err)) => {
                     if let Writer::Onward(onward) = &mut target.writer
                         && let Some(onward) = onward.take()
                     {
-                        onward.fail(err.clone());
+                        onward.fail(err.clone()).await;
                     }
                     Err(err)
                 }
