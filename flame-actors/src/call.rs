@@ -15,6 +15,7 @@ use crate::error::{Error, Stage};
 use crate::node::{route, runtime};
 use crate::pool::{Asked, Pool};
 use crate::runner::{Outgoing, Pending, Ran, Runner};
+use crate::stream;
 use crate::task::{Encoded, Task};
 use crate::telemetry;
 
@@ -179,7 +180,8 @@ async fn call<R: Send + 'static>(request: Request<R>) -> Result<R, Error> {
     let (output, slot) = perform(pool.ask()?, work, bounds).await;
     let output = output?;
     let Some(slot) = slot else { return decode(&output) };
-    let (result, actors) = route::collect(|| decode(&output));
+    let slot = Arc::new(slot);
+    let (result, actors) = route::collect(|| stream::held_with(&slot, || decode(&output)));
     if !actors.is_empty() {
         runtime::spawn(async move {
             for actor in actors {

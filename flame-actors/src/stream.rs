@@ -6,6 +6,7 @@
 //! it goes by the nodes between them, each of which reads and writes it on.
 
 mod error;
+mod held;
 mod offers;
 mod peer;
 mod porter;
@@ -30,6 +31,7 @@ pub use self::error::StreamError;
 pub use self::receipt::StreamReceipt;
 pub use self::sink::ByteSink;
 
+use self::held::Held;
 use self::offers::{Kind, Offer};
 use self::porter::{Opened, Opening};
 use self::source::Source;
@@ -37,6 +39,7 @@ use self::wire::Inbound;
 use crate::Error;
 use crate::node::route;
 
+pub(crate) use self::held::held_with;
 pub(crate) use self::offers::{Offered, collect};
 pub(crate) use self::porter::porter;
 pub(crate) use self::reuse::{IDLE_AT_LISTENER, Wire};
@@ -53,6 +56,9 @@ pub(crate) use self::reuse::{IDLE_AT_LISTENER, Wire};
 /// sides when a node is lost, as the lease decides. One that is dropped, or that is never opened where it was sent,
 /// frees its source: at once when the call, the cast or the placement that carried it has ended, and a message's after a
 /// minute. One that is read where it was made is read directly.
+///
+/// A runner whose work has ended may leave, and one that is for a single use does. So a call whose result is a stream
+/// should [track it](crate::Call::track_resources): then the stream keeps the call's slot until it is dropped.
 ///
 /// ```
 /// # use flame_actors::{ByteStream, Node, Pool, remote};
@@ -77,10 +83,17 @@ pub(crate) use self::reuse::{IDLE_AT_LISTENER, Wire};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct ByteStream {
     state: Mutex<State>,
     size: Option<u64>,
+    /// Dropped with it.
+    held: Mutex<Held>,
+}
+
+impl std::fmt::Debug for ByteStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ByteStream").field("state", &self.state).field("size", &self.size).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -117,7 +130,7 @@ impl Remote {
 impl ByteStream {
     /// What this reader gives, read on the runtime on which this is called.
     pub fn new(reader: impl AsyncRead + Send + 'static) -> Self {
-        Self { state: Mutex::new(State::Here(Source::new(reader))), size: None }
+        Self::of(State::Here(Source::new(reader)), None)
     }
 
     /// A file of this computer, as long as it is now: what is added to it later is not read.
@@ -158,7 +171,11 @@ impl ByteStream {
 
     fn unopened(remote: Remote) -> Self {
         let size = remote.size;
-        Self { state: Mutex::new(State::Unopened(remote)), size }
+        Self::of(State::Unopened(remote), size)
+    }
+
+    fn of(state: State, size: Option<u64>) -> Self {
+        Self { state: Mutex::new(state), size, held: Mutex::default() }
     }
 }
 
@@ -240,7 +257,8 @@ impl Serialize for ByteStream {
             state @ (State::Opening(_) | State::Open(_)) => {
                 let read = if let State::Open(inbound) = &state { inbound.total() } else { 0 };
                 let left = self.size.map(|size| size.saturating_sub(read));
-                (Source::passed_on(Self { state: Mutex::new(state), size: None }), left)
+                let held = Mutex::new(self.held.lock().take());
+                (Source::passed_on(Self { held, ..Self::of(state, None) }), left)
             }
             ended @ (State::Failed(_) | State::Sent) => {
                 let err = match &ended {
@@ -268,6 +286,6 @@ impl<'de> Deserialize<'de> for ByteStream {
         } else {
             State::Opening(porter::open(remote, Kind::Out))
         };
-        Ok(Self { state: Mutex::new(state), size })
+        Ok(Self { held: Mutex::new(held::held()), ..Self::of(state, size) })
     }
 }

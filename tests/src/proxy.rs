@@ -29,6 +29,8 @@ struct Flow {
     /// The first connection passes all the same.
     spares_first: bool,
     resets: u32,
+    /// The one that is reset, in the order in which they were made; otherwise all.
+    only: Option<usize>,
 }
 
 /// Which way: up is from the runners to their parent.
@@ -82,6 +84,11 @@ impl Proxy {
     pub fn reset(&self) {
         self.flow.send_modify(|flow| flow.resets += 1);
     }
+
+    /// Resets one connection: the link is the first, its session the second, and the third whatever came then.
+    pub fn reset_only(&self, nth: usize) {
+        self.flow.send_modify(|flow| (flow.resets, flow.only) = (flow.resets + 1, Some(nth)));
+    }
 }
 
 impl Drop for Proxy {
@@ -91,9 +98,10 @@ impl Drop for Proxy {
 }
 
 async fn accept(socket: TcpListener, to: SocketAddr, flow: Arc<watch::Sender<Flow>>) {
-    let mut is_first = true;
+    let mut nth = 0;
     while let Ok((runner, _)) = socket.accept().await {
-        let first = std::mem::replace(&mut is_first, false);
+        nth += 1;
+        let (this, first) = (nth, nth == 1);
         let mut ended = flow.subscribe();
         ended.mark_unchanged();
         let (flow, resets) = (flow.subscribe(), ended.borrow().resets);
@@ -111,7 +119,7 @@ async fn accept(socket: TcpListener, to: SocketAddr, flow: Arc<watch::Sender<Flo
                         )
                     } => false,
                     // An error says that the proxy is gone.
-                    reset = ended.wait_for(|flow| flow.resets > resets) => reset.is_ok(),
+                    reset = ended.wait_for(|flow| flow.resets > resets && flow.only.is_none_or(|only| only == this)) => reset.is_ok(),
                 }
             };
             if is_reset {

@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 
 use super::Remote;
 use super::error::StreamError;
+use super::held::{self, Held};
 use super::offers::{self, Kind, Offer};
 use super::peer::Lost;
 use super::porter::{self, Opened, Opening};
@@ -53,8 +54,11 @@ use crate::node::{route, runtime};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
-pub struct ByteSink(Mutex<State>);
+pub struct ByteSink {
+    state: Mutex<State>,
+    /// Dropped with it.
+    held: Mutex<Held>,
+}
 
 #[derive(Debug)]
 enum State {
@@ -73,12 +77,12 @@ impl ByteSink {
     /// What is written into it elsewhere goes into this writer, on the runtime on which this is called.
     pub fn new(writer: impl AsyncWrite + Send + 'static) -> Self {
         let app = Handle::try_current().unwrap_or_else(|_| runtime::bulk().clone());
-        Self(Mutex::new(State::Here(Target::new(app, Writer::Here(Box::pin(writer))))))
+        Self::of(State::Here(Target::new(app, Writer::Here(Box::pin(writer)))))
     }
 
     /// Adds a receipt that tells how it ended.
     pub fn with_receipt(mut self) -> (Self, StreamReceipt) {
-        let receipt = match self.0.get_mut() {
+        let receipt = match self.state.get_mut() {
             State::Here(target) => target.told.somebody(),
             _ => StreamReceipt::unknown(),
         };
@@ -86,12 +90,16 @@ impl ByteSink {
     }
 
     pub(super) fn unopened(remote: Remote) -> Self {
-        Self(Mutex::new(State::Unopened(remote)))
+        Self::of(State::Unopened(remote))
+    }
+
+    fn of(state: State) -> Self {
+        Self { state: Mutex::new(state), held: Mutex::default() }
     }
 
     /// Ends it with this reason, for who is in between.
     async fn fail(self, err: StreamError) {
-        let mut state = self.0.into_inner();
+        let mut state = self.state.into_inner();
         std::future::poll_fn(|cx| state.poll_opened(cx)).await;
         if let State::Open(out) = state {
             out.fail(err);
@@ -105,7 +113,7 @@ impl State {
         while let Self::Opening(opening) = self {
             *self = match ready!(opening.poll_unpin(cx)) {
                 Ok(Opened::Out(out)) => Self::Open(out),
-                Ok(Opened::Sink(sink)) => sink.0.into_inner(),
+                Ok(Opened::Sink(sink)) => sink.state.into_inner(),
                 Ok(_) => Self::Failed(StreamError::not_opened("what came is no sink")),
                 Err(err) => Self::Failed(err),
             };
@@ -129,7 +137,7 @@ impl State {
 
 impl AsyncWrite for ByteSink {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let state = self.0.get_mut();
+        let state = self.state.get_mut();
         ready!(state.poll_opened(cx));
         match state {
             State::Here(target) => target.poll_write(cx, buf),
@@ -154,7 +162,7 @@ impl AsyncWrite for ByteSink {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let state = self.0.get_mut();
+        let state = self.state.get_mut();
         ready!(state.poll_opened(cx));
         match state {
             State::Here(target) => target.writer.pin().poll_flush(cx),
@@ -168,7 +176,7 @@ impl AsyncWrite for ByteSink {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let state = self.0.get_mut();
+        let state = self.state.get_mut();
         ready!(state.poll_opened(cx));
         match state {
             State::Here(target) => {
@@ -189,12 +197,12 @@ impl AsyncWrite for ByteSink {
 impl Serialize for ByteSink {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let node = Remote::here().map_err(serde::ser::Error::custom)?;
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let target = match std::mem::replace(&mut *state, State::Sent) {
             State::Unopened(remote) => return remote.serialize(serializer),
             State::Here(target) => target,
             state @ (State::Opening(_) | State::Open(_)) => {
-                let onward = Self(Mutex::new(state));
+                let onward = Self { held: Mutex::new(self.held.lock().take()), ..Self::of(state) };
                 Target::new(runtime::bulk().clone(), Writer::Onward(Some(Box::new(onward))))
             }
             ended @ (State::Finished | State::Failed(_) | State::Sent) => {
@@ -222,7 +230,7 @@ impl<'de> Deserialize<'de> for ByteSink {
         } else {
             State::Opening(porter::open(remote, Kind::In))
         };
-        Ok(Self(Mutex::new(state)))
+        Ok(Self { held: Mutex::new(held::held()), ..Self::of(state) })
     }
 }
 
@@ -359,4 +367,10 @@ impl std::fmt::Debug for Target {
 enum Fault {
     Target(StreamError),
     Wire(StreamError),
+}
+
+impl std::fmt::Debug for ByteSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ByteSink").field("state", &self.state).finish_non_exhaustive()
+    }
 }
