@@ -169,6 +169,11 @@ impl ByteStream {
         self.size
     }
 
+    #[cfg(test)]
+    fn into_source(self) -> Option<Source> {
+        if let State::Here(source) = self.state.into_inner() { Some(source) } else { None }
+    }
+
     fn unopened(remote: Remote) -> Self {
         let size = remote.size;
         Self::of(State::Unopened(remote), size)

@@ -223,3 +223,6 @@ pub(super) fn withdraw(ids: &[u64]) {
     let idle = OFFERS.lock().withdraw(ids);
     idle.into_iter().for_each(Offer::bury);
 }
+
+#[cfg(test)]
+mod tests;

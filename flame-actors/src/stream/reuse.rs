@@ -107,7 +107,7 @@ impl Wire {
     }
 
     /// Keeps the connection for the next stream to or from that node.
-    pub(super) fn reuse(self) {
+    pub(crate) fn reuse(self) {
         match &self.origin {
             Origin::Accepted(listener, node) => {
                 if let Some(listener) = listener.upgrade() {

@@ -411,3 +411,6 @@ impl std::fmt::Debug for Outbound {
         f.debug_struct("Outbound").field("to", self.lost.node()).field("written", &self.total).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

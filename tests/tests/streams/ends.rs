@@ -11,7 +11,9 @@ use flame_tests::{Entry, Journal, OnDrop, Runners, eventually, everywhere, until
 use libtest_mimic::Trial;
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use crate::work::{ENDLESS, End, Numbers, Read, consume, fill, hash_of, ignore, note_receipt, read_all, reason, taste};
+use crate::work::{
+    ENDLESS, End, Numbers, Read, consume, fill, hash_of, ignore, note_receipt, read_all, reason, says, taste,
+};
 
 pub(crate) fn trials() -> Vec<Trial> {
     everywhere![
@@ -181,13 +183,8 @@ async fn read_some_and_rest(stream: ByteStream, journal: Entry) -> u64 {
     let mut stream = stream;
     stream.read_exact(&mut [0; 100_000]).await.expect("so much comes");
     journal.note("resting");
-    journal_says(&journal, "go on").await;
+    until("the word of the trial", || says(&journal, "go on")).await;
     100_000 + tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.expect("the rest comes")
-}
-
-async fn journal_says(journal: &Entry, line: &str) {
-    let says = || std::fs::read_to_string(journal.path()).is_ok_and(|text| text.lines().any(|known| known == line));
-    until("the word of the trial", says).await;
 }
 
 async fn a_reader_that_rests_stops_the_source(on: Runners) {

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use flame_actors::{ByteSink, ByteStream, Cause, Pool, StreamError, remote};
 use flame_tests::process::{Signal, signal};
-use flame_tests::{Entry, Journal, LEASE, Role, Runners, eventually, everywhere, node, told, trials, until};
+use flame_tests::{Entry, Journal, LEASE, Proxy, Role, Runners, eventually, everywhere, node, told, trials, until};
 use libtest_mimic::Trial;
 use tokio::io::AsyncReadExt as _;
 
 use crate::work::{
-    ENDLESS, End, Numbers, consume, consume_noting, hold, produce, produce_noting, reason, who, write_on,
+    ENDLESS, End, Numbers, consume, consume_noting, hold, produce, produce_noting, read_all, reason, who, write_on,
 };
 
 /// Of the roles here.
@@ -27,6 +27,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_runner_whose_parent_is_frozen_is_told_when_the_lease_is_over,
         a_runner_that_is_sent_away_ends_its_streams,
         a_stream_that_is_tracked_keeps_its_runner,
+        one_connection_that_is_cut_costs_one_stream,
+        a_runner_whose_threads_are_all_blocked_loses_no_stream,
     ];
     trials.extend(everywhere![a_call_that_is_dropped_ends_its_streams]);
     trials
@@ -175,6 +177,80 @@ async fn a_call_that_is_dropped_ends_its_streams(on: Runners) {
     writer.abort();
     assert_eq!(eventually("the reader's end", read).await, Err(StreamError::ReaderGone));
     assert_eq!(eventually("the writer's end", written).await, Err(StreamError::Cancelled));
+    pool.shutdown().await;
+}
+
+/// A parent behind a proxy; its runner's third connection is the first stream's.
+async fn one_connection_that_is_cut_costs_one_stream() {
+    let (proxy, journal) = (Proxy::start().await, Journal::new());
+    let environment = proxy.environment();
+    let notes = journal.entry().path().to_str().unwrap().to_owned();
+    let mut environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    environment.push((NOTES, &notes));
+    let mut parent = Role::start("streams", &environment);
+    let name = parent.next().await;
+    let cut = Instant::now();
+    proxy.reset_only(3);
+    let end = journal.value("receipt").await;
+    assert!(end.contains(&format!("NodeLost {{ node: {name:?}, cause: ConnectionClosed }}")), "{end}");
+    let end = parent.next().await;
+    assert!(end.contains("NodeLost") && end.contains("ConnectionClosed"), "{end}");
+    assert!(cut.elapsed() < Duration::from_secs(5), "{:?}", cut.elapsed());
+    // The other one goes on.
+    assert_eq!(parent.next().await, "more comes");
+    assert_eq!(parent.next().await, "calls are answered");
+}
+
+/// Has two streams from its runner, one after the other.
+pub(crate) async fn streams() {
+    let journal = Entry::at(std::env::var(NOTES).expect("the trial says where"));
+    let other = Journal::new();
+    let pool = Runners::Processes.start().await;
+    let one = pool.call(produce_noting(ENDLESS, End::Wait, journal)).await.unwrap();
+    let one = tokio::spawn(async {
+        let count = Arc::new(AtomicU64::new(0));
+        let reading = tokio::spawn(read_on(one, Arc::clone(&count)));
+        until("bytes of the first", || count.load(Ordering::Relaxed) > 0).await;
+        reading
+    });
+    let one = one.await.unwrap();
+    let two = pool.call(produce_noting(ENDLESS, End::Wait, other.entry())).await.unwrap();
+    let count = Arc::new(AtomicU64::new(0));
+    tokio::spawn(read_on(two, Arc::clone(&count)));
+    until("bytes of the second", || count.load(Ordering::Relaxed) > 0).await;
+    told(node().name());
+    told(format_args!("{:?}", one.await.unwrap()));
+    let before = count.load(Ordering::Relaxed);
+    until("more of the second", || count.load(Ordering::Relaxed) > before + 1_000_000).await;
+    told("more comes");
+    pool.call(who()).await.unwrap();
+    told("calls are answered");
+}
+
+#[remote]
+async fn block(time: Duration, journal: Entry) {
+    journal.note("blocking");
+    std::thread::sleep(time);
+}
+
+/// A runner's runtime has two threads here.
+async fn a_runner_whose_threads_are_all_blocked_loses_no_stream() {
+    let (pool, journal) = (Runners::Processes.start().await, Journal::new());
+    let (stream, receipt) = ByteStream::new(Numbers::new(8_000_000)).with_receipt();
+    let other = pool.call(produce(8_000_000)).await.unwrap();
+    let reader = tokio::spawn(pool.call(consume(stream)));
+    // Longer than the lease.
+    let block = |_| tokio::spawn(pool.call(block(Duration::from_secs(6), journal.entry())));
+    let blocking: Vec<_> = (0..2).map(block).collect();
+    until("both threads are blocked", || journal.count("blocking") == 2).await;
+    let read = eventually("reading", read_all(other)).await.map(|(_, bytes)| bytes);
+    assert_eq!(read, Ok(8_000_000));
+    let read = eventually("the call", reader).await.unwrap().unwrap();
+    assert_eq!(read.map(|(_, bytes)| bytes), Ok(8_000_000));
+    assert_eq!(receipt.await, Ok(8_000_000));
+    for blocking in blocking {
+        blocking.await.unwrap().unwrap();
+    }
     pool.shutdown().await;
 }
 

@@ -4,7 +4,10 @@ mod carried;
 mod contents;
 mod ends;
 mod lost;
+mod many;
+mod memory;
 mod relays;
+mod unopened;
 mod work;
 
 use std::process::ExitCode;
@@ -19,10 +22,18 @@ fn main() -> ExitCode {
     Suite::new()
         .lease(LEASE)
         .role("parent", lost::parent)
+        .role("streams", lost::streams)
+        .role("mover", memory::mover)
+        .role("thousand", many::thousand)
+        .role("tidy", many::tidy)
+        // The longest first.
+        .trials(many::trials())
+        .trials(memory::trials())
         .trials(contents::trials())
         .trials(carried::trials())
         .trials(ends::trials())
         .trials(relays::trials())
         .trials(lost::trials())
+        .trials(unopened::trials())
         .run()
 }

@@ -245,3 +245,8 @@ pub(crate) async fn taste(stream: ByteStream, bytes: u64) -> u64 {
     let mut stream = stream;
     tokio::io::copy(&mut (&mut stream).take(bytes), &mut tokio::io::sink()).await.expect("so much comes")
 }
+
+/// Whether the journal has this line.
+pub(crate) fn says(journal: &Entry, line: &str) -> bool {
+    std::fs::read_to_string(journal.path()).is_ok_and(|text| text.lines().any(|known| known == line))
+}
