@@ -18,7 +18,6 @@ use crate::work::{
 pub(crate) fn trials() -> Vec<Trial> {
     everywhere![
         a_source_that_fails_says_so_after_every_byte_before,
-        a_source_that_fails_says_so_to_a_reader_that_rests,
         a_source_that_panics_says_so,
         a_stream_that_is_not_read_frees_its_source,
         a_reader_that_leaves_frees_an_idle_source,
@@ -32,6 +31,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_target_that_cannot_be_shut_down_says_so_to_its_writer,
         a_target_that_panics_says_so_to_its_writer,
         a_writer_that_leaves_cancels,
+        a_writer_that_leaves_cancels_also_what_rests,
         a_sink_is_shut_down_before_its_writer_goes_on,
         nothing_is_written_after_a_shutdown_that_was_given_up,
         every_receipt_is_told,
@@ -45,21 +45,6 @@ async fn a_source_that_fails_says_so_after_every_byte_before(on: Runners) {
     let torn = StreamError::Source("the tape is torn".to_owned());
     assert_eq!(read, Err((300_001, torn.clone())));
     assert_eq!(eventually("the receipt", receipt).await, Err(torn));
-    pool.shutdown().await;
-}
-
-#[remote]
-async fn rest_then_read(stream: ByteStream, rest: Duration) -> Read {
-    tokio::time::sleep(rest).await;
-    read_all(stream).await
-}
-
-/// More than the system keeps for it, and longer than last words may take.
-async fn a_source_that_fails_says_so_to_a_reader_that_rests(on: Runners) {
-    let pool = on.start().await;
-    let stream = ByteStream::new(Numbers::new(12_000_001).then(End::Fail));
-    let read = eventually("the call", pool.call(rest_then_read(stream, Duration::from_secs(7)))).await.unwrap();
-    assert_eq!(read, Err((12_000_001, StreamError::Source("the tape is torn".to_owned()))));
     pool.shutdown().await;
 }
 
@@ -313,6 +298,25 @@ async fn a_writer_that_leaves_cancels(on: Runners) {
     assert_eq!(eventually("the receipt", receipt).await, Err(StreamError::Cancelled));
     journal.wait_for("dropped").await;
     assert!(!journal.has("shut down"));
+    pool.shutdown().await;
+}
+
+/// Writes until no more is taken; drops it.
+#[remote]
+async fn write_until_it_rests(sink: ByteSink) {
+    let (mut sink, bytes) = (sink, [7; 20_000]);
+    while tokio::time::timeout(Duration::from_millis(500), sink.write_all(&bytes)).await.is_ok() {}
+}
+
+/// What was written before has to arrive, and who is to hear of the end is slow.
+async fn a_writer_that_leaves_cancels_also_what_rests(on: Runners) {
+    let pool = on.start().await;
+    let (near, mut far) = tokio::io::duplex(1000);
+    let (sink, receipt) = ByteSink::new(near).with_receipt();
+    eventually("the call", pool.call(write_until_it_rests(sink))).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    eventually("reading", tokio::io::copy(&mut far, &mut tokio::io::sink())).await.unwrap();
+    assert_eq!(eventually("the receipt", receipt).await, Err(StreamError::Cancelled));
     pool.shutdown().await;
 }
 
