@@ -207,13 +207,9 @@ pub(crate) async fn streams() {
     let other = Journal::new();
     let pool = Runners::Processes.start().await;
     let one = pool.call(produce_noting(ENDLESS, End::Wait, journal)).await.unwrap();
-    let one = tokio::spawn(async {
-        let count = Arc::new(AtomicU64::new(0));
-        let reading = tokio::spawn(read_on(one, Arc::clone(&count)));
-        until("bytes of the first", || count.load(Ordering::Relaxed) > 0).await;
-        reading
-    });
-    let one = one.await.unwrap();
+    let count = Arc::new(AtomicU64::new(0));
+    let one = tokio::spawn(read_on(one, Arc::clone(&count)));
+    until("bytes of the first", || count.load(Ordering::Relaxed) > 0).await;
     let two = pool.call(produce_noting(ENDLESS, End::Wait, other.entry())).await.unwrap();
     let count = Arc::new(AtomicU64::new(0));
     tokio::spawn(read_on(two, Arc::clone(&count)));
