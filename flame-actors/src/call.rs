@@ -16,6 +16,7 @@ use crate::error::{Error, Stage};
 use crate::node::{route, runtime};
 use crate::pool::{Asked, Pool, Slot};
 use crate::runner::{Outgoing, Pending, Ran, Runner};
+use crate::stream;
 use crate::task::{Encoded, Task};
 use crate::telemetry;
 use crate::yields::inbox::Inbox;
@@ -179,7 +180,7 @@ async fn call<R: Send + 'static>(request: Request<R>) -> Result<R, Error> {
     let bounds = Bounds::new(&pool, Some(pool.timeout()), timeout);
     let work = Work { task: key, args, linked, track, items: None };
     let (output, slot) = perform(pool.ask()?, work, bounds).await;
-    result(&output?, slot, decode)
+    result(&output?, slot, track, decode)
 }
 
 /// One of many calls, whose waiting is not bounded: that it waits is not its fault.
@@ -190,20 +191,30 @@ where
     let Encoded { key, args, decode, offered: _offered } = task.encode()?;
     let pool = asked.pool();
     let bounds = Bounds { patient: true, ..Bounds::new(pool, Some(run.unwrap_or_else(|| pool.timeout())), None) };
-    let work = Work { task: key, args, linked: true, track: pool.tracks_resources(), items: None };
+    let track = pool.tracks_resources();
+    let work = Work { task: key, args, linked: true, track, items: None };
     let (output, slot) = perform(asked, work, bounds).await;
-    result(&output?, slot, decode)
+    result(&output?, slot, track, decode)
 }
 
-fn result<R>(output: &[u8], slot: Option<Slot>, decode: fn(&[u8]) -> Result<R, Error>) -> Result<R, Error> {
+/// The slot is there for what is in the result: streams, and actors if these are tracked.
+fn result<R>(
+    output: &[u8],
+    slot: Option<Slot>,
+    track: bool,
+    decode: fn(&[u8]) -> Result<R, Error>,
+) -> Result<R, Error> {
     let Some(slot) = slot else { return decode(output) };
-    let (result, actors) = route::collect(|| decode(output));
-    keep(slot, actors);
+    let slot = Arc::new(slot);
+    let (result, actors) = route::collect(|| stream::held_with(&slot, || decode(output)));
+    if track {
+        keep(slot, actors);
+    }
     result
 }
 
 /// Keeps the slot until the actors have ended.
-pub(crate) fn keep(slot: Slot, actors: Vec<ActorCell>) {
+pub(crate) fn keep(slot: impl Send + 'static, actors: Vec<ActorCell>) {
     if actors.is_empty() {
         return;
     }

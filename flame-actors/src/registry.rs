@@ -9,10 +9,10 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use ractor::{ActorCell, SpawnErr};
 
-use crate::Error;
 use crate::place::{self, Identity, Placeable};
 use crate::task::Returns;
 use crate::yields::YieldsItems;
+use crate::{Error, stream};
 
 /// One `#[remote]` function or `task!` block.
 pub struct TaskEntry {
@@ -23,7 +23,7 @@ pub struct TaskEntry {
 
 /// What a runner does with the arguments.
 pub(crate) enum Body {
-    Returns(fn(Bytes) -> BoxFuture<'static, Result<Vec<u8>, Error>>),
+    Returns(fn(Bytes) -> BoxFuture<'static, Result<Output, Error>>),
     Yields(fn(Bytes) -> Result<Items, Error>),
 }
 
@@ -44,10 +44,19 @@ impl TaskEntry {
 
 inventory::collect!(TaskEntry);
 
-fn run<F: Returns>(args: Bytes) -> BoxFuture<'static, Result<Vec<u8>, Error>> {
+/// An encoded result.
+#[derive(Default)]
+pub(crate) struct Output {
+    pub(crate) bytes: Vec<u8>,
+    /// Whether streams of this node are in it, which need it as long as they are open.
+    pub(crate) has_streams: bool,
+}
+
+fn run<F: Returns>(args: Bytes) -> BoxFuture<'static, Result<Output, Error>> {
     Box::pin(async move {
-        let args = F::decode_args(&args)?;
-        F::encode_output(F::run(args).await)
+        let output = F::run(F::decode_args(&args)?).await;
+        let (bytes, offered) = stream::collect(|| F::encode_output(output));
+        Ok(Output { bytes: bytes?, has_streams: offered.are_sent() })
     })
 }
 

@@ -331,11 +331,11 @@ impl Role for Work {
         match frame {
             Frame::Ready => drop(self.ready.send_replace(true)),
             Frame::Leaving => drop(self.leaving.send_replace(true)),
-            Frame::Ran { id, outcome } => {
+            Frame::Ran { id, outcome, has_streams } => {
                 let run = self.under_way.lock().runs.remove(&id);
                 if let Some(Run { result, slot, keep_slot, items: _ }) = run {
                     // First the slot: a caller that goes on at once finds it free.
-                    let slot = slot.filter(|_| keep_slot && outcome.is_ok());
+                    let slot = slot.filter(|_| (keep_slot || has_streams) && outcome.is_ok());
                     let _ = result.send((outcome.map(|()| body), slot));
                 }
             }

@@ -6,6 +6,7 @@
 //! it goes by the nodes between them, each of which reads and writes it on.
 
 mod error;
+mod held;
 mod offers;
 mod peer;
 mod porter;
@@ -30,6 +31,7 @@ pub use self::error::StreamError;
 pub use self::receipt::StreamReceipt;
 pub use self::sink::ByteSink;
 
+use self::held::Held;
 use self::offers::{Kind, Offer};
 use self::porter::{Opened, Opening};
 use self::source::Source;
@@ -37,6 +39,7 @@ use self::wire::Inbound;
 use crate::Error;
 use crate::node::route;
 
+pub(crate) use self::held::held_with;
 pub(crate) use self::offers::{Offered, collect};
 pub(crate) use self::porter::porter;
 pub(crate) use self::reuse::{IDLE_AT_LISTENER, Wire};
@@ -53,6 +56,9 @@ pub(crate) use self::reuse::{IDLE_AT_LISTENER, Wire};
 /// sides when a node is lost, as the lease decides. One that is dropped, or that is never opened where it was sent,
 /// frees its source: at once when the call, the cast or the placement that carried it has ended, and a message's after a
 /// minute. One that is read where it was made is read directly.
+///
+/// One in the result of a call keeps the call's slot until it has ended or is dropped, so that its runner does not leave
+/// before. One in a message does not.
 ///
 /// ```
 /// # use flame_actors::{ByteStream, Node, Pool, remote};
@@ -77,10 +83,17 @@ pub(crate) use self::reuse::{IDLE_AT_LISTENER, Wire};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 pub struct ByteStream {
     state: Mutex<State>,
     size: Option<u64>,
+    /// Dropped with it.
+    held: Mutex<Held>,
+}
+
+impl std::fmt::Debug for ByteStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ByteStream").field("state", &self.state).field("size", &self.size).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -104,16 +117,20 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    fn offer(offer: Offer, size: Option<u64>) -> Result<Self, Error> {
-        let node = route::me().ok_or(Error::NoNode)?;
-        Ok(Self { node, id: offers::add(offer), size })
+    /// The node that streams of this process are of.
+    fn here() -> Result<Arc<str>, Error> {
+        route::me().ok_or(Error::NoNode)
+    }
+
+    fn offer(node: Arc<str>, offer: Offer, size: Option<u64>) -> Self {
+        Self { node, id: offers::add(offer), size }
     }
 }
 
 impl ByteStream {
     /// What this reader gives, read on the runtime on which this is called.
     pub fn new(reader: impl AsyncRead + Send + 'static) -> Self {
-        Self { state: Mutex::new(State::Here(Source::new(reader))), size: None }
+        Self::of(State::Here(Source::new(reader)), None)
     }
 
     /// A file of this computer, as long as it is now: what is added to it later is not read.
@@ -140,10 +157,10 @@ impl ByteStream {
 
     /// Adds a receipt that tells how it ended.
     pub fn with_receipt(mut self) -> (Self, StreamReceipt) {
-        let (told, receipt) = Source::receipt();
-        if let State::Here(source) = self.state.get_mut() {
-            source.told = told;
-        }
+        let receipt = match self.state.get_mut() {
+            State::Here(source) => source.told.somebody(),
+            _ => StreamReceipt::unknown(),
+        };
         (self, receipt)
     }
 
@@ -152,9 +169,18 @@ impl ByteStream {
         self.size
     }
 
+    #[cfg(test)]
+    fn into_source(self) -> Option<Source> {
+        if let State::Here(source) = self.state.into_inner() { Some(source) } else { None }
+    }
+
     fn unopened(remote: Remote) -> Self {
         let size = remote.size;
-        Self { state: Mutex::new(State::Unopened(remote)), size }
+        Self::of(State::Unopened(remote), size)
+    }
+
+    fn of(state: State, size: Option<u64>) -> Self {
+        Self { state: Mutex::new(state), size, held: Mutex::default() }
     }
 }
 
@@ -171,8 +197,9 @@ impl From<Vec<u8>> for ByteStream {
     }
 }
 
-impl AsyncRead for ByteStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+impl ByteStream {
+    /// Reads without a word to the writer when that was all. There has to be room.
+    fn poll_part(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<(), StreamError>> {
         let state = self.state.get_mut();
         while let State::Opening(opening) = state {
             *state = match ready!(opening.poll_unpin(cx)) {
@@ -182,24 +209,65 @@ impl AsyncRead for ByteStream {
                 Err(err) => State::Failed(err),
             };
         }
-        let read = match state {
-            State::Here(source) => ready!(source.poll_read(cx, buf)),
-            State::Open(inbound) => ready!(inbound.poll_read(cx, buf)),
-            State::Failed(err) => Err(err.clone()),
-            State::Opening(_) | State::Unopened(_) | State::Sent => Err(StreamError::not_opened("it was sent on")),
-        };
+        match state {
+            State::Here(source) => source.poll_read(cx, buf),
+            State::Open(inbound) => inbound.poll_read(cx, buf),
+            State::Failed(err) => Poll::Ready(Err(err.clone())),
+            State::Opening(_) | State::Unopened(_) | State::Sent => {
+                Poll::Ready(Err(StreamError::not_opened("it was sent on")))
+            }
+        }
+    }
+
+    /// Tells the writer that all was received, once it was.
+    fn poll_thank(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.state.get_mut() {
+            State::Open(inbound) => inbound.poll_thank(cx),
+            _ => Poll::Ready(()),
+        }
+    }
+
+    /// Tells the writer why no more is taken.
+    fn refuse(&mut self, err: StreamError) {
+        if let State::Open(inbound) = std::mem::replace(self.state.get_mut(), State::Failed(err.clone())) {
+            inbound.refuse(err);
+        }
+    }
+}
+
+impl AsyncRead for ByteStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        let read = ready!(self.poll_part(cx, buf));
+        if read.is_ok() && buf.filled().len() == before {
+            ready!(self.poll_thank(cx));
+        }
+        if read.is_err() || buf.filled().len() == before {
+            // It needs its runner no more.
+            *self.held.get_mut() = None;
+        }
         Poll::Ready(read.map_err(io::Error::from))
     }
 }
 
 impl Serialize for ByteStream {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let node = Remote::here().map_err(serde::ser::Error::custom)?;
         let mut state = self.state.lock();
-        let source = match std::mem::replace(&mut *state, State::Sent) {
+        let (source, left) = match std::mem::replace(&mut *state, State::Sent) {
             State::Unopened(remote) => return remote.serialize(serializer),
-            State::Here(source) => source,
+            State::Here(source) => {
+                let left = source.left();
+                (source, left)
+            }
             state @ (State::Opening(_) | State::Open(_)) => {
-                Source::passed_on(Self { state: Mutex::new(state), size: None })
+                let read = if let State::Open(inbound) = &state { inbound.total() } else { 0 };
+                let left = self.size.map(|size| size.saturating_sub(read));
+                let held = Mutex::new(self.held.lock().take());
+                (Source::passed_on(Self { held, ..Self::of(state, None) }), left)
             }
             ended @ (State::Failed(_) | State::Sent) => {
                 let err = match &ended {
@@ -211,8 +279,7 @@ impl Serialize for ByteStream {
             }
         };
         drop(state);
-        let size = source.left();
-        Remote::offer(Offer::Out(source), size).map_err(serde::ser::Error::custom)?.serialize(serializer)
+        Remote::offer(node, Offer::Out(source), left).serialize(serializer)
     }
 }
 
@@ -228,6 +295,6 @@ impl<'de> Deserialize<'de> for ByteStream {
         } else {
             State::Opening(porter::open(remote, Kind::Out))
         };
-        Ok(Self { state: Mutex::new(state), size })
+        Ok(Self { held: Mutex::new(held::held()), ..Self::of(state, size) })
     }
 }

@@ -29,6 +29,8 @@ pub(crate) const ADVERTISE: &str = "FLAME_TEST_ADVERTISE";
 pub const BEHAVIOUR: &str = "FLAME_TEST_BEHAVIOUR";
 /// A journal in which a runner that never serves notes `joined=` and its process.
 pub const JOINED: &str = "FLAME_TEST_JOINED";
+/// Where other nodes are told to reach a runner.
+pub const RUNNER_ADVERTISE: &str = "FLAME_TEST_RUNNER_ADVERTISE";
 /// A runner waits this many milliseconds before it starts its node.
 pub const BEFORE_START: &str = "FLAME_TEST_BEFORE_START";
 /// A runner prints this to standard error before anything else.
@@ -229,6 +231,9 @@ async fn start(lease: Option<Duration>) -> Result<Node, Error> {
     }
     if let (false, Ok(listen), Ok(advertise)) = (is_runner, std::env::var(LISTEN), std::env::var(ADVERTISE)) {
         node = node.listen(listen.parse().expect("an address")).advertise(advertise);
+    }
+    if let (true, Ok(advertise)) = (is_runner, std::env::var(RUNNER_ADVERTISE)) {
+        node = node.advertise(advertise);
     }
     if let (true, Ok(failsafe)) = (is_runner, std::env::var(FAILSAFE)) {
         node = node.failsafe(Duration::from_millis(failsafe.parse().expect("milliseconds")));

@@ -65,6 +65,11 @@ pub fn connections(pid: u32) -> Vec<(u16, u16)> {
     established().into_iter().filter(|(.., inode)| inodes.contains(inode)).map(|(own, other, _)| (own, other)).collect()
 }
 
+/// How many descriptors a process has.
+pub fn descriptors(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
 /// Whether some process has a descriptor of the other end of this connection.
 pub fn is_answered((own, other): (u16, u16)) -> bool {
     established().iter().any(|(here, there, inode)| (*here, *there) == (other, own) && inode != "0")

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,6 +20,7 @@ pub struct Proxy {
     front: SocketAddr,
     back: SocketAddr,
     flow: Arc<watch::Sender<Flow>>,
+    accepted: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -29,6 +31,8 @@ struct Flow {
     /// The first connection passes all the same.
     spares_first: bool,
     resets: u32,
+    /// The one that is reset, in the order in which they were made; otherwise all.
+    only: Option<usize>,
 }
 
 /// Which way: up is from the runners to their parent.
@@ -50,13 +54,19 @@ impl Proxy {
         // The same port, which nobody else is given as long as it is taken here.
         let back = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), front.port());
         let flow = Arc::new(watch::Sender::new(Flow::default()));
-        let accepting = tokio::spawn(accept(socket, back, Arc::clone(&flow)));
-        Self { front, back, flow, accepting }
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let accepting = tokio::spawn(accept(socket, back, Arc::clone(&flow), Arc::clone(&accepted)));
+        Self { front, back, flow, accepted, accepting }
     }
 
     /// What the role needs in its environment.
     pub fn environment(&self) -> [(&'static str, String); 2] {
         [(LISTEN, self.back.to_string()), (ADVERTISE, self.front.to_string())]
+    }
+
+    /// How many connections were made through it.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// Lets nothing more pass this way, and nobody notice.
@@ -82,6 +92,11 @@ impl Proxy {
     pub fn reset(&self) {
         self.flow.send_modify(|flow| flow.resets += 1);
     }
+
+    /// Resets one connection: the link is the first, its session the second, and the third whatever came then.
+    pub fn reset_only(&self, nth: usize) {
+        self.flow.send_modify(|flow| (flow.resets, flow.only) = (flow.resets + 1, Some(nth)));
+    }
 }
 
 impl Drop for Proxy {
@@ -90,15 +105,17 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(socket: TcpListener, to: SocketAddr, flow: Arc<watch::Sender<Flow>>) {
-    let mut is_first = true;
+async fn accept(socket: TcpListener, to: SocketAddr, flow: Arc<watch::Sender<Flow>>, accepted: Arc<AtomicUsize>) {
     while let Ok((runner, _)) = socket.accept().await {
-        let first = std::mem::replace(&mut is_first, false);
+        let this = accepted.fetch_add(1, Ordering::Relaxed) + 1;
+        let first = this == 1;
         let mut ended = flow.subscribe();
         ended.mark_unchanged();
         let (flow, resets) = (flow.subscribe(), ended.borrow().resets);
         tokio::spawn(async move {
             let Ok(parent) = TcpStream::connect(to).await else { return };
+            // It waits for nothing that a network does not wait for.
+            let _ = runner.set_nodelay(true).and_then(|()| parent.set_nodelay(true));
             let (mut runner, mut parent) = (runner, parent);
             let is_reset = {
                 let (mut runner_reads, mut runner_writes) = runner.split();
@@ -111,7 +128,7 @@ async fn accept(socket: TcpListener, to: SocketAddr, flow: Arc<watch::Sender<Flo
                         )
                     } => false,
                     // An error says that the proxy is gone.
-                    reset = ended.wait_for(|flow| flow.resets > resets) => reset.is_ok(),
+                    reset = ended.wait_for(|flow| flow.resets > resets && flow.only.is_none_or(|only| only == this)) => reset.is_ok(),
                 }
             };
             if is_reset {

@@ -82,10 +82,11 @@ pub(crate) enum Frame {
     Unread {
         id: u64,
     },
-    /// It ended. The body holds its result.
+    /// It ended. The body holds its result; while streams that are in it are open, its slot is taken.
     Ran {
         id: u64,
         outcome: Result<(), Error>,
+        has_streams: bool,
     },
     /// Nobody waits for it any more.
     Cancel {

@@ -162,6 +162,13 @@ pub(crate) fn token() -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// A number that nobody can guess.
+pub(crate) fn number() -> u64 {
+    let mut bytes = [0; 8];
+    provider().secure_random.fill(&mut bytes).expect("the operating system's random numbers are available");
+    u64::from_be_bytes(bytes)
+}
+
 fn sign(
     issuer: &Issuer<'static, KeyPair>,
     common_name: &str,

@@ -26,7 +26,7 @@ use crate::node::link::{Link, Role};
 use crate::node::route;
 use crate::node::runtime;
 use crate::place::{Identity, Saving};
-use crate::registry::{Body, TaskEntry};
+use crate::registry::{Body, Output, TaskEntry};
 use crate::task::cancelled::Run;
 use crate::task::context::on_runner;
 use crate::{MAX_MESSAGE_BYTES, codec, files, registry, telemetry};
@@ -167,7 +167,8 @@ impl Agent {
         window: Option<u32>,
     ) {
         let Some(entry) = registry::task(&task) else {
-            return self.send(Frame::Ran { id, outcome: Err(Error::UnknownTask(task)) }, Bytes::new());
+            let outcome = Err(Error::UnknownTask(task));
+            return self.send(Frame::Ran { id, outcome, has_streams: false }, Bytes::new());
         };
         let outbox = window.map(|window| Outbox::new(id, window));
         // From now on, as for the caller, however long it takes until a thread is free.
@@ -196,7 +197,10 @@ impl Agent {
             report.outcome = Some(match result {
                 Ok(output) => {
                     report.run.complete();
-                    output.and_then(|output| codec::within_limit(output, || format!("the result of {task}")))
+                    output.and_then(|Output { bytes, has_streams }| {
+                        let body = codec::within_limit(bytes, || format!("the result of {task}"))?;
+                        Ok((body, has_streams))
+                    })
                 }
                 Err(panic) => Err(Error::Panicked(panic_text(&*panic))),
             });
@@ -213,14 +217,14 @@ impl Agent {
         args: Bytes,
         task: &str,
         outbox: Option<Arc<Outbox>>,
-    ) -> BoxFuture<'static, Result<Vec<u8>, Error>> {
+    ) -> BoxFuture<'static, Result<Output, Error>> {
         match (&entry.body, outbox) {
             (Body::Returns(run), None) => run(args),
             (Body::Yields(items), Some(outbox)) => {
                 let (agent, task) = (Arc::clone(self), task.to_owned());
                 Box::pin(async move {
                     outbox::fill(&outbox, items(args)?, &task, || agent.send_from(&outbox)).await?;
-                    Ok(Vec::new())
+                    Ok(Output::default())
                 })
             }
             // The types at the parent do not let it ask for this.
@@ -238,11 +242,11 @@ impl Agent {
         }
     }
 
-    fn ran(&self, id: u64, outcome: Result<Bytes, Error>) {
+    fn ran(&self, id: u64, outcome: Result<(Bytes, bool), Error>) {
         let ended = self.work.lock().tasks.remove(&id);
-        let (outcome, body) = match outcome {
-            Ok(body) => (Ok(()), body),
-            Err(err) => (Err(err), Bytes::new()),
+        let (outcome, (body, has_streams)) = match outcome {
+            Ok(output) => (Ok(()), output),
+            Err(err) => (Err(err), (Bytes::new(), false)),
         };
         match ended.and_then(|doing| doing.outbox) {
             // Behind its items.
@@ -251,7 +255,7 @@ impl Agent {
                     self.send_from(&outbox);
                 }
             }
-            None => self.send(Frame::Ran { id, outcome }, body),
+            None => self.send(Frame::Ran { id, outcome, has_streams }, body),
         }
         self.work_ended();
     }
@@ -529,7 +533,7 @@ struct Report {
     agent: Arc<Agent>,
     id: u64,
     run: Arc<Run>,
-    outcome: Option<Result<Bytes, Error>>,
+    outcome: Option<Result<(Bytes, bool), Error>>,
 }
 
 impl Drop for Report {

@@ -101,7 +101,7 @@ impl Source for Outbox {
             return Some((Frame::Items { id: self.id }, pieces::cut(&mut state.bytes)));
         }
         if let Some(outcome) = state.end.take() {
-            return Some((Frame::Ran { id: self.id, outcome }, Bytes::new()));
+            return Some((Frame::Ran { id: self.id, outcome, has_streams: false }, Bytes::new()));
         }
         state.queued = false;
         None

@@ -104,7 +104,7 @@ mod tests {
             location: "terminator.rs",
             body: Body::Returns(|args| Box::pin(async move {
                 tokio::time::sleep(Duration::from_secs(args[0].into())).await;
-                Ok(Vec::new())
+                Ok(registry::Output::default())
             })),
         }
     }

@@ -23,6 +23,12 @@ pub(super) struct Lost {
     waiting: Option<Pin<Box<dyn Future<Output = StreamError> + Send + Sync>>>,
 }
 
+impl Clone for Lost {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.node), self.end.clone())
+    }
+}
+
 impl Lost {
     /// `end` is that of an actor which lives as long as its node.
     pub(super) fn new(node: Arc<str>, end: Ending) -> Self {
@@ -53,6 +59,11 @@ impl Lost {
         Poll::Ready(lost)
     }
 
+    /// The loss of the node, if it is seen soon: what failed with it may be noticed before it is.
+    pub(super) async fn within_grace(&self) -> Option<StreamError> {
+        soon(Arc::clone(&self.node), self.end.clone()).await
+    }
+
     /// The same from here on, for a connection that has broken.
     pub(super) fn broken(&mut self) {
         self.waiting = None;
@@ -67,9 +78,13 @@ async fn wait(node: Arc<str>, mut end: Ending) -> StreamError {
 }
 
 async fn why(node: Arc<str>, end: Ending) -> StreamError {
+    soon(Arc::clone(&node), end).await.unwrap_or_else(|| closed(&node))
+}
+
+async fn soon(node: Arc<str>, end: Ending) -> Option<StreamError> {
     // The reader may be polled outside a runtime that has timers.
-    let waited = runtime::spawn(tokio::time::timeout(GRACE, wait(Arc::clone(&node), end)));
-    waited.await.ok().and_then(Result::ok).unwrap_or_else(|| closed(&node))
+    let waited = runtime::spawn(async { tokio::time::timeout(GRACE, wait(node, end)).await });
+    waited.await.ok()?.ok()
 }
 
 fn closed(node: &Arc<str>) -> StreamError {

@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use ractor::rpc::CallResult;
-use ractor::{Actor, ActorProcessingErr, ActorRef, ActorRuntime, RpcReplyPort};
+use ractor::{Actor, ActorProcessingErr, ActorRef, ActorRuntime, ActorStatus, RpcReplyPort};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -73,10 +74,14 @@ impl Opening {
 /// Begins to open a stream of another node at once: what does not ask in time finds it gone.
 pub(super) fn open(remote: Remote, kind: Kind) -> Opening {
     let (tx, opening) = oneshot::channel();
-    runtime::spawn(async move {
-        // Whoever wanted it may have dropped it, and then that is what the other side is told.
-        let _ = tx.send(open_wherever(remote, kind).await);
-    });
+    let mut opened = Box::pin(open_wherever(remote, kind));
+    let _runtime = runtime::handle().enter();
+    // Whoever wanted it may drop it, and then that is what the other side is told.
+    match opened.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(opened) => drop(tx.send(opened)),
+        // The wish is on its way: the result of what is being decoded cannot overtake it and withdraw the stream.
+        Poll::Pending => drop(runtime::spawn(async move { drop(tx.send(opened.await)) })),
+    }
     Opening(opening)
 }
 
@@ -113,7 +118,10 @@ async fn open_directly(remote: &Remote, kind: Kind, is_neighbour: bool) -> Resul
         let invitation = ask(&porter, &lost, |port| PorterMsg::Open(wanted(None), port)).await??;
         let invitation = invitation.ok_or_else(|| StreamError::not_opened("it does not listen"))?;
         if is_neighbour {
-            connect(&invitation).await?
+            match connect(&invitation).await {
+                Ok(wire) => wire,
+                Err(err) => return Err(lost.within_grace().await.unwrap_or(err)),
+            }
         } else {
             let late = |_| StreamError::not_opened("it cannot be reached from here");
             tokio::time::timeout(SIBLING_BOUND, connect(&invitation)).await.map_err(late)??
@@ -144,7 +152,8 @@ async fn ask<T: Send + 'static>(
 ) -> Result<T, StreamError> {
     match porter.call(message, None).await {
         Ok(CallResult::Success(answer)) => Ok(answer),
-        _ => Err(lost.known().unwrap_or_else(|| StreamError::not_opened("its node gives no answer"))),
+        // The answer's way has ended, and with it its node, which is told a moment later.
+        _ => Err(lost.within_grace().await.unwrap_or_else(|| StreamError::not_opened("its node gives no answer"))),
     }
 }
 
@@ -155,15 +164,19 @@ fn porter_of(node: &Arc<str>) -> Result<(ActorRef<PorterMsg>, Lost), StreamError
     Ok((porter, Lost::new(Arc::clone(node), end)))
 }
 
-/// This node's own, which is started when it is first needed.
-pub(crate) fn porter() -> &'static ActorRef<PorterMsg> {
-    static PORTER: OnceLock<ActorRef<PorterMsg>> = OnceLock::new();
-    PORTER.get_or_init(|| {
-        let _runtime = runtime::handle().enter();
-        route::expect::<PorterMsg>();
-        let (actor, _) = ActorRuntime::spawn_instant(None, Porter, ()).expect("it has no name that could be taken");
-        actor
-    })
+/// This node's own, which is started when it is first needed, or has ended: another node can stop it, as any actor.
+pub(crate) fn porter() -> ActorRef<PorterMsg> {
+    static PORTER: Mutex<Option<ActorRef<PorterMsg>>> = Mutex::new(None);
+    let mut porter = PORTER.lock();
+    match &*porter {
+        Some(porter) if porter.get_status() < ActorStatus::Draining => porter.clone(),
+        _ => {
+            let _runtime = runtime::handle().enter();
+            route::expect::<PorterMsg>();
+            let (actor, _) = ActorRuntime::spawn_instant(None, Porter, ()).expect("it has no name that could be taken");
+            porter.insert(actor).clone()
+        }
+    }
 }
 
 struct Porter;
@@ -197,35 +210,50 @@ impl Actor for Porter {
 /// Connects what was offered with who wants it.
 async fn hand_over(wanted: Wanted, reply: RpcReplyPort<Result<Option<Invitation>, StreamError>>) {
     let Wanted { id, kind: _, node, invitation } = wanted;
-    let wire = match invitation {
-        Some(invitation) => match connect(&invitation).await {
-            Ok(wire) => {
-                let _ = reply.send(Ok(None));
-                wire
-            }
-            Err(err) => return drop(reply.send(Err(err))),
-        },
-        None => match listen(&node).await {
-            Ok((invitation, expectation)) => {
-                let mut expectation = expectation;
-                let _ = reply.send(Ok(Some(invitation)));
-                match tokio::time::timeout(DIAL_BOUND, expectation.joined()).await {
-                    Ok(Ok(wire)) => wire,
-                    // It may ask again, by way of a neighbour of both.
-                    _ => return tracing::debug!(%node, "nobody has dialled for a stream"),
-                }
-            }
-            Err(err) => return drop(reply.send(Err(StreamError::not_opened(err)))),
-        },
-    };
-    let lost = match porter_of(&node) {
+    let mut lost = match porter_of(&node) {
         Ok((_, lost)) => lost,
-        Err(err) => return tracing::debug!(%node, %err, "who wanted a stream has gone"),
+        Err(err) => return offers::release(id, Some(err)),
+    };
+    let wire = tokio::select! {
+        wire = wire_to(&node, invitation, reply) => wire,
+        err = std::future::poll_fn(|cx| lost.poll(cx)) => return offers::release(id, Some(err)),
+    };
+    let Some(wire) = wire else {
+        // It may ask again, by way of a neighbour of both.
+        return offers::release(id, None);
     };
     match offers::take(id) {
         Some(Offer::Out(source)) => source.send(wire, lost),
         Some(Offer::In(target)) => target.receive(wire, lost),
         None => Outbound::new(wire, lost).fail(StreamError::not_opened("it was opened before, or expired")),
+    }
+}
+
+/// Makes the connection, one way or the other, if it can be made.
+async fn wire_to(
+    node: &Arc<str>,
+    invitation: Option<Invitation>,
+    reply: RpcReplyPort<Result<Option<Invitation>, StreamError>>,
+) -> Option<Wire> {
+    if let Some(invitation) = invitation {
+        let wire = connect(&invitation).await;
+        let (wire, answer) = match wire {
+            Ok(wire) => (Some(wire), Ok(None)),
+            Err(err) => (None, Err(err)),
+        };
+        let _ = reply.send(answer);
+        return wire;
+    }
+    match listen(node).await {
+        Ok((invitation, mut expectation)) => {
+            let _ = reply.send(Ok(Some(invitation)));
+            let dialled = tokio::time::timeout(DIAL_BOUND, expectation.joined()).await;
+            dialled.ok().and_then(Result::ok)
+        }
+        Err(err) => {
+            let _ = reply.send(Err(StreamError::not_opened(err)));
+            None
+        }
     }
 }
 

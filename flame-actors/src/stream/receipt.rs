@@ -30,28 +30,37 @@ impl Future for StreamReceipt {
     }
 }
 
-/// Tells a receipt once. Dropped before, it says what an end without a word means.
+impl StreamReceipt {
+    /// For a stream of another node, which alone knows.
+    pub(super) fn unknown() -> Self {
+        let (tell, told) = oneshot::channel();
+        let _ = tell.send(Err(StreamError::not_opened("its receipt is had where it was made")));
+        Self(told)
+    }
+}
+
+/// Tells its receipts once. Dropped before, it says what an end without a word means.
 #[derive(Debug)]
 pub(super) struct Told {
-    tell: Option<oneshot::Sender<Result<u64, StreamError>>>,
+    tell: Vec<oneshot::Sender<Result<u64, StreamError>>>,
     otherwise: StreamError,
 }
 
 impl Told {
     pub(super) fn nobody(otherwise: StreamError) -> Self {
-        Self { tell: None, otherwise }
+        Self { tell: Vec::new(), otherwise }
     }
 
     pub(super) fn somebody(&mut self) -> StreamReceipt {
         let (tell, told) = oneshot::channel();
-        self.tell = Some(tell);
+        self.tell.push(tell);
         StreamReceipt(told)
     }
 
     pub(super) fn tell(&mut self, outcome: Result<u64, StreamError>) {
-        if let Some(tell) = self.tell.take() {
+        for tell in self.tell.drain(..) {
             // Whoever had it may have dropped it.
-            let _ = tell.send(outcome);
+            let _ = tell.send(outcome.clone());
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use super::error::StreamError;
+use super::peer::Lost;
 use crate::Node;
 use crate::node::join::{self, Invitation, Purpose};
 use crate::node::listener::Listener;
@@ -24,13 +25,21 @@ const IDLE: Duration = Duration::from_secs(10);
 pub(crate) const IDLE_AT_LISTENER: Duration = Duration::from_secs(15);
 /// So many idle connections are kept to one node.
 const IDLE_MAX: usize = 8;
-/// How long last words may take, and how long is waited for the other side to hang up.
+/// How long is waited for the other side to hang up.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A connection that is admitted for a stream.
 pub(crate) struct Wire {
     tls: Box<TlsStream<TcpStream>>,
     origin: Origin,
+}
+
+/// What becomes of a connection after the last words on it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Then {
+    /// It is kept for the next stream, or closed.
+    Reuse,
+    HangUp,
 }
 
 enum Origin {
@@ -69,18 +78,22 @@ impl Wire {
         &mut self.tls
     }
 
-    /// Says this, then keeps the connection for the next stream, or closes it.
-    pub(super) fn farewell(mut self, words: Vec<u8>, reuse: bool) {
-        runtime::spawn(async move {
+    /// Says this, unless the other node is lost before it wants to hear it.
+    pub(super) fn farewell(mut self, words: Vec<u8>, then: Then, mut lost: Lost) {
+        // It may be long until a slow reader has come to them, and what is left unread may be a lot.
+        runtime::bulk().spawn(async move {
             let said = async {
                 self.tls.write_all(&words).await?;
                 self.tls.flush().await
             };
-            let said = matches!(tokio::time::timeout(FAREWELL, said).await, Ok(Ok(())));
-            match (said, reuse) {
+            let said = tokio::select! {
+                said = said => said.is_ok(),
+                _ = std::future::poll_fn(|cx| lost.poll(cx)) => false,
+            };
+            match (said, then) {
                 (false, _) => {}
-                (true, true) => self.reuse(),
-                (true, false) => {
+                (true, Then::Reuse) => self.reuse(),
+                (true, Then::HangUp) => {
                     // What is left unread makes the system reset the connection, and the words are lost.
                     let hang_up = async {
                         let _ = self.tls.shutdown().await;
@@ -94,7 +107,7 @@ impl Wire {
     }
 
     /// Keeps the connection for the next stream to or from that node.
-    pub(super) fn reuse(self) {
+    pub(crate) fn reuse(self) {
         match &self.origin {
             Origin::Accepted(listener, node) => {
                 if let Some(listener) = listener.upgrade() {

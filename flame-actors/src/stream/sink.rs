@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 
 use super::Remote;
 use super::error::StreamError;
+use super::held::{self, Held};
 use super::offers::{self, Kind, Offer};
 use super::peer::Lost;
 use super::porter::{self, Opened, Opening};
@@ -55,8 +56,11 @@ use crate::node::{route, runtime};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
-pub struct ByteSink(Mutex<State>);
+pub struct ByteSink {
+    state: Mutex<State>,
+    /// Dropped with it.
+    held: Mutex<Held>,
+}
 
 #[derive(Debug)]
 enum State {
@@ -75,26 +79,31 @@ impl ByteSink {
     /// What is written into it elsewhere goes into this writer, on the runtime on which this is called.
     pub fn new(writer: impl AsyncWrite + Send + 'static) -> Self {
         let app = Handle::try_current().unwrap_or_else(|_| runtime::bulk().clone());
-        Self(Mutex::new(State::Here(Target::new(app, Writer::Here(Box::pin(writer))))))
+        Self::of(State::Here(Target::new(app, Writer::Here(Box::pin(writer)))))
     }
 
     /// Adds a receipt that tells how it ended.
     pub fn with_receipt(mut self) -> (Self, StreamReceipt) {
-        let mut told = Told::nobody(StreamError::Cancelled);
-        let receipt = told.somebody();
-        if let State::Here(target) = self.0.get_mut() {
-            target.told = told;
-        }
+        let receipt = match self.state.get_mut() {
+            State::Here(target) => target.told.somebody(),
+            _ => StreamReceipt::unknown(),
+        };
         (self, receipt)
     }
 
     pub(super) fn unopened(remote: Remote) -> Self {
-        Self(Mutex::new(State::Unopened(remote)))
+        Self::of(State::Unopened(remote))
+    }
+
+    fn of(state: State) -> Self {
+        Self { state: Mutex::new(state), held: Mutex::default() }
     }
 
     /// Ends it with this reason, for who is in between.
-    fn fail(self, err: StreamError) {
-        if let State::Open(out) = self.0.into_inner() {
+    async fn fail(self, err: StreamError) {
+        let mut state = self.state.into_inner();
+        std::future::poll_fn(|cx| state.poll_opened(cx)).await;
+        if let State::Open(out) = state {
             out.fail(err);
         }
     }
@@ -106,7 +115,7 @@ impl State {
         while let Self::Opening(opening) = self {
             *self = match ready!(opening.poll_unpin(cx)) {
                 Ok(Opened::Out(out)) => Self::Open(out),
-                Ok(Opened::Sink(sink)) => sink.0.into_inner(),
+                Ok(Opened::Sink(sink)) => sink.state.into_inner(),
                 Ok(_) => Self::Failed(StreamError::not_opened("what came is no sink")),
                 Err(err) => Self::Failed(err),
             };
@@ -130,7 +139,7 @@ impl State {
 
 impl AsyncWrite for ByteSink {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let state = self.0.get_mut();
+        let state = self.state.get_mut();
         ready!(state.poll_opened(cx));
         match state {
             State::Here(target) => target.poll_write(cx, buf),
@@ -155,7 +164,7 @@ impl AsyncWrite for ByteSink {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let state = self.0.get_mut();
+        let state = self.state.get_mut();
         ready!(state.poll_opened(cx));
         match state {
             State::Here(target) => target.writer.pin().poll_flush(cx),
@@ -169,7 +178,7 @@ impl AsyncWrite for ByteSink {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let state = self.0.get_mut();
+        let state = self.state.get_mut();
         ready!(state.poll_opened(cx));
         match state {
             State::Here(target) => {
@@ -183,28 +192,34 @@ impl AsyncWrite for ByteSink {
             State::Finished => {}
             state => return Poll::Ready(Err(state.ended().into())),
         }
+        // It needs its runner no more.
+        *self.held.get_mut() = None;
         Poll::Ready(Ok(()))
     }
 }
 
 impl Serialize for ByteSink {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut state = self.0.lock();
+        let node = Remote::here().map_err(serde::ser::Error::custom)?;
+        let mut state = self.state.lock();
         let target = match std::mem::replace(&mut *state, State::Sent) {
             State::Unopened(remote) => return remote.serialize(serializer),
             State::Here(target) => target,
             state @ (State::Opening(_) | State::Open(_)) => {
-                let onward = Self(Mutex::new(state));
+                let onward = Self { held: Mutex::new(self.held.lock().take()), ..Self::of(state) };
                 Target::new(runtime::bulk().clone(), Writer::Onward(Some(Box::new(onward))))
             }
             ended @ (State::Finished | State::Failed(_) | State::Sent) => {
-                let err = serde::ser::Error::custom(ended.ended());
+                let err = match &ended {
+                    State::Sent => serde::ser::Error::custom("a sink can be sent once, and this one was sent before"),
+                    ended => serde::ser::Error::custom(ended.ended()),
+                };
                 *state = ended;
                 return Err(err);
             }
         };
         drop(state);
-        Remote::offer(Offer::In(target), None).map_err(serde::ser::Error::custom)?.serialize(serializer)
+        Remote::offer(node, Offer::In(target), None).serialize(serializer)
     }
 }
 
@@ -219,7 +234,7 @@ impl<'de> Deserialize<'de> for ByteSink {
         } else {
             State::Opening(porter::open(remote, Kind::In))
         };
-        Ok(Self(Mutex::new(state)))
+        Ok(Self { held: Mutex::new(held::held()), ..Self::of(state) })
     }
 }
 
@@ -228,7 +243,7 @@ pub(super) struct Target {
     writer: Writer,
     app: Handle,
     taken: u64,
-    told: Told,
+    pub(super) told: Told,
 }
 
 enum Writer {
@@ -240,6 +255,11 @@ enum Writer {
 impl Target {
     fn new(app: Handle, writer: Writer) -> Self {
         Self { writer, app, taken: 0, told: Told::nobody(StreamError::Cancelled) }
+    }
+
+    /// Where it is written into, and dropped.
+    pub(super) fn app(&self) -> &Handle {
+        &self.app
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
@@ -260,26 +280,26 @@ impl Target {
     /// Takes all of it from the other side, where it was made.
     pub(super) fn receive(self, wire: Wire, lost: Lost) {
         let app = self.app.clone();
+        // Both made before, so that a runtime which takes no more tasks says so to the other side.
+        let (mut target, mut inbound) = (self, Inbound::new(wire, lost));
         app.spawn(async move {
-            let mut target = self;
-            let mut inbound = Inbound::new(wire, lost);
             let drained = AssertUnwindSafe(target.drain(&mut inbound)).catch_unwind().await.unwrap_or_else(|panic| {
                 Err(Fault::Target(StreamError::Target(format!("it panicked: {}", panic_text(&*panic)))))
             });
             let outcome = match drained {
                 Ok(()) => {
-                    inbound.close(Ok(()));
+                    std::future::poll_fn(|cx| inbound.poll_thank(cx)).await;
                     Ok(target.taken)
                 }
                 Err(Fault::Target(err)) => {
-                    inbound.close(Err(err.clone()));
+                    inbound.refuse(err.clone());
                     Err(err)
                 }
                 Err(Fault::Wire(err)) => {
                     if let Writer::Onward(onward) = &mut target.writer
                         && let Some(onward) = onward.take()
                     {
-                        onward.fail(err.clone());
+                        onward.fail(err.clone()).await;
                     }
                     Err(err)
                 }
@@ -351,4 +371,10 @@ impl std::fmt::Debug for Target {
 enum Fault {
     Target(StreamError),
     Wire(StreamError),
+}
+
+impl std::fmt::Debug for ByteSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ByteSink").field("state", &self.state).finish_non_exhaustive()
+    }
 }

@@ -8,9 +8,10 @@ use futures_util::FutureExt;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::runtime::Handle;
 
+use super::ByteStream;
 use super::error::StreamError;
 use super::peer::Lost;
-use super::receipt::{StreamReceipt, Told};
+use super::receipt::Told;
 use super::reuse::Wire;
 use super::wire::Outbound;
 use crate::error::panic_text;
@@ -18,7 +19,7 @@ use crate::node::runtime;
 
 /// What is read from, how much it gives, and who is told how it went.
 pub(super) struct Source {
-    read: Pin<Box<dyn AsyncRead + Send>>,
+    reader: Reader,
     /// Where it was made, which is where it is read: its driver is there.
     app: Handle,
     size: Option<u64>,
@@ -26,38 +27,41 @@ pub(super) struct Source {
     pub(super) told: Told,
 }
 
+enum Reader {
+    Here(Pin<Box<dyn AsyncRead + Send>>),
+    /// Of another node, through this one: that hears how it ends at the far end.
+    Onward(Box<ByteStream>),
+}
+
 impl Source {
     pub(super) fn new(read: impl AsyncRead + Send + 'static) -> Self {
         let app = Handle::try_current().unwrap_or_else(|_| runtime::bulk().clone());
-        Self::read_on(app, read)
+        Self::read_on(app, Reader::Here(Box::pin(read)))
     }
 
     /// What comes from elsewhere and goes on from here, which is no work of the application's.
-    pub(super) fn passed_on(read: impl AsyncRead + Send + 'static) -> Self {
-        Self::read_on(runtime::bulk().clone(), read)
+    pub(super) fn passed_on(stream: ByteStream) -> Self {
+        Self::read_on(runtime::bulk().clone(), Reader::Onward(Box::new(stream)))
     }
 
-    fn read_on(app: Handle, read: impl AsyncRead + Send + 'static) -> Self {
-        Self { read: Box::pin(read), app, size: None, given: 0, told: Told::nobody(StreamError::ReaderGone) }
+    fn read_on(app: Handle, reader: Reader) -> Self {
+        Self { reader, app, size: None, given: 0, told: Told::nobody(StreamError::ReaderGone) }
+    }
+
+    /// Where it is read, and dropped.
+    pub(super) fn app(&self) -> &Handle {
+        &self.app
     }
 
     pub(super) fn set_size(&mut self, size: u64) {
         self.size = Some(size);
     }
 
-    /// A receipt, and who tells it.
-    pub(super) fn receipt() -> (Told, StreamReceipt) {
-        let mut told = Told::nobody(StreamError::ReaderGone);
-        let receipt = told.somebody();
-        (told, receipt)
-    }
-
-    /// Reads here, where nothing lies between; tells the receipt of the end.
+    /// Reads here, where nothing lies between; tells the receipt of the end. There has to be room.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<(), StreamError>> {
-        let had_room = buf.remaining() > 0;
         let read = ready!(self.poll_bytes(cx, buf));
         match &read {
-            Ok(0) if had_room => self.told.tell(Ok(self.given)),
+            Ok(0) => self.told.tell(Ok(self.given)),
             Ok(_) => {}
             Err(err) => self.told.tell(Err(err.clone())),
         }
@@ -72,7 +76,12 @@ impl Source {
             return Poll::Ready(Ok(0));
         }
         let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
-        ready!(self.read.as_mut().poll_read(cx, &mut part)).map_err(|err| StreamError::source(&err))?;
+        match &mut self.reader {
+            Reader::Here(reader) => {
+                ready!(reader.as_mut().poll_read(cx, &mut part)).map_err(|err| StreamError::source(&err))?;
+            }
+            Reader::Onward(stream) => ready!(stream.poll_part(cx, &mut part))?,
+        }
         let read = part.filled().len();
         buf.advance(read);
         self.given += read as u64;
@@ -84,25 +93,35 @@ impl Source {
 
     /// How much is still to come, if that is known.
     pub(super) fn left(&self) -> Option<u64> {
-        self.size.map(|size| size - self.given)
+        self.size.map(|size| size.saturating_sub(self.given))
     }
 
     /// Writes all of it to the other side, where it was made.
     pub(super) fn send(self, wire: Wire, lost: Lost) {
         let app = self.app.clone();
+        // Both made before, so that a runtime which takes no more tasks says so to the other side.
+        let (mut source, mut out) = (self, Outbound::new(wire, lost));
         app.spawn(async move {
-            let mut source = self;
-            let mut out = Outbound::new(wire, lost);
             let sent = AssertUnwindSafe(source.pour(&mut out)).catch_unwind().await.unwrap_or_else(|panic| {
                 Err(Fault::Source(StreamError::Source(format!("it panicked: {}", panic_text(&*panic)))))
             });
             let outcome = match sent {
-                Ok(bytes) => Ok(bytes),
+                Ok(bytes) => {
+                    if let Reader::Onward(stream) = &mut source.reader {
+                        std::future::poll_fn(|cx| stream.poll_thank(cx)).await;
+                    }
+                    Ok(bytes)
+                }
                 Err(Fault::Source(err)) => {
                     out.fail(err.clone());
                     Err(err)
                 }
-                Err(Fault::Wire(err)) => Err(err),
+                Err(Fault::Wire(err)) => {
+                    if let Reader::Onward(stream) = &mut source.reader {
+                        stream.refuse(err.clone());
+                    }
+                    Err(err)
+                }
             };
             source.told.tell(outcome);
         });

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::error::StreamError;
 use super::peer::Lost;
-use super::reuse::Wire;
+use super::reuse::{Then, Wire};
 
 /// The most bytes of a stream behind one length.
 pub(super) const CHUNK_BYTES: usize = 64 * 1024;
@@ -52,11 +52,13 @@ enum Heard {
 }
 
 impl Hearing {
-    fn poll(&mut self, cx: &mut Context<'_>, wire: &mut Wire) -> Poll<io::Result<Heard>> {
+    fn poll(&mut self, cx: &mut Context<'_>, wire: &mut (impl AsyncRead + Unpin)) -> Poll<io::Result<Heard>> {
         let broken = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
         loop {
             let needed = match self.buf.first_chunk::<4>().map(|head| u32::from_be_bytes(*head)) {
                 None => 4,
+                // Nobody says it, and who says only that would be listened to for ever.
+                Some(0) => return Poll::Ready(Err(broken("no bytes"))),
                 Some(len) if len & WORD == 0 => {
                     self.buf.clear();
                     return Poll::Ready(Ok(Heard::Bytes(len)));
@@ -74,7 +76,7 @@ impl Hearing {
             let mut bytes = [0; 1024];
             let missing = (needed - self.buf.len()).min(bytes.len());
             let mut read = ReadBuf::new(&mut bytes[..missing]);
-            ready!(Pin::new(wire.tls()).poll_read(cx, &mut read))?;
+            ready!(Pin::new(&mut *wire).poll_read(cx, &mut read))?;
             if read.filled().is_empty() {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
@@ -98,15 +100,30 @@ pub(super) struct Inbound {
     /// How much of a chunk is still to come.
     left: u32,
     total: u64,
+    /// What is still to be written of the word that all was received; once it is begun nothing else is said.
+    thanks: Option<Vec<u8>>,
     state: State,
 }
 
 impl Inbound {
     pub(super) fn new(wire: Wire, lost: Lost) -> Self {
-        Self { wire: Some(wire), lost, hearing: Hearing::default(), left: 0, total: 0, state: State::Open }
+        Self {
+            wire: Some(wire),
+            lost,
+            hearing: Hearing::default(),
+            left: 0,
+            total: 0,
+            thanks: None,
+            state: State::Open,
+        }
     }
 
-    /// Reads; at the end in good order nothing, and every time again.
+    /// So many bytes have come.
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Reads; at the end in good order nothing, and every time again. There has to be room.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<(), StreamError>> {
         loop {
             match &self.state {
@@ -151,7 +168,7 @@ impl Inbound {
             self.total += read as u64;
             return Poll::Ready(Ok(true));
         }
-        match ready!(self.hearing.poll(cx, wire))? {
+        match ready!(self.hearing.poll(cx, wire.tls()))? {
             Heard::Bytes(len) => self.left = len,
             Heard::Word(Word::Finished { bytes }) if bytes == self.total => {
                 self.end(Ok(()));
@@ -178,25 +195,53 @@ impl Inbound {
         self.lost.poll(cx)
     }
 
-    /// Tells the writer that all has been received, or why no more is taken; after that the connection may be used again.
-    pub(super) fn close(mut self, outcome: Result<(), StreamError>) {
-        self.say_farewell(outcome);
+    /// Tells the writer that all was received, after the end in good order; then the connection may be used again.
+    ///
+    /// When it returns that is with the system, which delivers it even when this process ends.
+    pub(super) fn poll_thank(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let State::Ended(Ok(())) = self.state else { return Poll::Ready(()) };
+        let bytes = self.total;
+        while let Some(wire) = &mut self.wire {
+            let thanks = self.thanks.get_or_insert_with(|| encode(&Word::Received { bytes }));
+            let said = if thanks.is_empty() {
+                Pin::new(wire.tls()).poll_flush(cx).map_ok(|()| true)
+            } else {
+                Pin::new(wire.tls()).poll_write(cx, thanks).map_ok(|written| {
+                    thanks.drain(..written);
+                    false
+                })
+            };
+            match said {
+                Poll::Ready(Ok(false)) => {}
+                Poll::Ready(Ok(true)) => self.wire.take().into_iter().for_each(Wire::reuse),
+                // The writer's loss: here is all that there was.
+                Poll::Ready(Err(_)) => self.wire = None,
+                Poll::Pending => {
+                    ready!(self.lost.poll(cx));
+                    self.wire = None;
+                }
+            }
+        }
+        Poll::Ready(())
     }
 
-    fn say_farewell(&mut self, outcome: Result<(), StreamError>) {
+    /// Tells the writer why no more is taken.
+    pub(super) fn refuse(mut self, err: StreamError) {
+        self.say_farewell(err);
+    }
+
+    fn say_farewell(&mut self, err: StreamError) {
         let Some(wire) = self.wire.take() else { return };
-        let is_at_end = matches!(self.state, State::Ended(Ok(())));
-        match outcome {
-            Ok(()) if is_at_end => wire.farewell(encode(&Word::Received { bytes: self.total }), true),
-            Ok(()) => wire.farewell(encode(&Word::Failed(StreamError::ReaderGone)), false),
-            Err(err) => wire.farewell(encode(&Word::Failed(err)), false),
+        match self.thanks.take() {
+            Some(thanks) => wire.farewell(thanks, Then::Reuse, self.lost.clone()),
+            None => wire.farewell(encode(&Word::Failed(err)), Then::HangUp, self.lost.clone()),
         }
     }
 }
 
 impl Drop for Inbound {
     fn drop(&mut self) {
-        self.say_farewell(Ok(()));
+        self.say_farewell(StreamError::ReaderGone);
     }
 }
 
@@ -245,7 +290,7 @@ impl Outbound {
                 State::Broken => self.state = State::Ended(Err(ready!(self.lost.poll_why(cx)))),
                 State::Open => {
                     let wire = self.wire.as_mut().expect("it is open");
-                    self.state = match self.hearing.poll(cx, wire) {
+                    self.state = match self.hearing.poll(cx, wire.tls()) {
                         Poll::Ready(Ok(Heard::Word(Word::Received { bytes })))
                             if self.finished && bytes == self.total =>
                         {
@@ -280,8 +325,18 @@ impl Outbound {
             };
             match written {
                 Poll::Ready(Ok(())) => {}
-                // The last word of the other side may have arrived, and says more than the system does.
-                Poll::Ready(Err(_)) | Poll::Pending => break,
+                Poll::Pending => break,
+                Poll::Ready(Err(_)) => {
+                    // The last word of the other side may have arrived, and says more than the system does.
+                    if let Poll::Ready(err) = self.poll_gone(cx) {
+                        return Poll::Ready(Err(err));
+                    }
+                    if matches!(self.state, State::Open) {
+                        self.wire = None;
+                        self.lost.broken();
+                        self.state = State::Broken;
+                    }
+                }
             }
         }
         Poll::Ready(Err(ready!(self.poll_gone(cx))))
@@ -290,6 +345,13 @@ impl Outbound {
     /// Room for the next bytes, once all before are written.
     pub(super) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<&mut [u8], StreamError>> {
         ready!(self.poll_flush(cx))?;
+        if self.finished {
+            return Poll::Ready(Err(StreamError::not_opened("it was shut down")));
+        }
+        // A source that never waits would not hear it otherwise.
+        if let Poll::Ready(err) = self.poll_gone(cx) {
+            return Poll::Ready(Err(err));
+        }
         Poll::Ready(Ok(&mut self.out[4..]))
     }
 
@@ -328,7 +390,7 @@ impl Outbound {
         // A chunk that was begun is ended first.
         let mut out = self.out[self.unwritten.clone()].to_vec();
         out.extend(encode(&Word::Failed(err)));
-        wire.farewell(out, false);
+        wire.farewell(out, Then::HangUp, self.lost.clone());
     }
 }
 
@@ -349,3 +411,6 @@ impl std::fmt::Debug for Outbound {
         f.debug_struct("Outbound").field("to", self.lost.node()).field("written", &self.total).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,13 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use flame_actors::{ByteSink, ByteStream, Pool, StreamError, remote};
-use flame_tests::Entry;
+use flame_actors::{ByteSink, ByteStream, Pool, StreamError, StreamReceipt, remote, runner};
+use flame_tests::{Entry, node};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 
@@ -15,19 +18,36 @@ pub(crate) struct Numbers {
     left: u64,
     end: End,
     on_drop: Option<(Entry, &'static str)>,
+    given: Arc<AtomicU64>,
 }
 
-#[derive(Clone, Copy)]
+/// More than anyone reads.
+pub(crate) const ENDLESS: u64 = 1 << 60;
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum End {
     Finish,
     Fail,
     /// Nothing more comes, and no end either.
     Wait,
+    Panic,
 }
 
 impl Numbers {
     pub(crate) fn new(bytes: u64) -> Self {
-        Self { next: 0, left: bytes, end: End::Finish, on_drop: None }
+        Self { next: 0, left: bytes, end: End::Finish, on_drop: None, given: Arc::default() }
+    }
+
+    /// Without the first ones.
+    pub(crate) fn from(mut self, first: u64) -> Self {
+        self.next = first;
+        self.left -= first;
+        self
+    }
+
+    /// How many were read of it so far.
+    pub(crate) fn given(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.given)
     }
 
     pub(crate) fn then(mut self, end: End) -> Self {
@@ -60,6 +80,7 @@ impl AsyncRead for Numbers {
                 End::Finish => Poll::Ready(Ok(())),
                 End::Fail => Poll::Ready(Err(io::Error::other("the tape is torn"))),
                 End::Wait => Poll::Pending,
+                End::Panic => panic!("the reel is out"),
             };
         }
         let room = (buf.remaining() as u64).min(self.left);
@@ -70,13 +91,24 @@ impl AsyncRead for Numbers {
         buf.advance(room as usize);
         self.next += room;
         self.left -= room;
+        self.given.fetch_add(room, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
 }
 
 /// The hash of what `Numbers` gives.
 pub(crate) async fn hash_of(bytes: u64) -> String {
-    read_hash(&mut Numbers::new(bytes)).await.unwrap().0
+    hash_of_rest(0, bytes).await
+}
+
+/// The same without the first ones.
+pub(crate) async fn hash_of_rest(first: u64, bytes: u64) -> String {
+    read_hash(&mut Numbers::new(bytes).from(first)).await.unwrap().0
+}
+
+/// The error of a stream inside that of a reader or a writer.
+pub(crate) fn reason(err: &io::Error) -> StreamError {
+    StreamError::of(err).cloned().expect("a stream's own error")
 }
 
 pub(crate) async fn read_hash(reader: &mut (dyn AsyncRead + Unpin + Send)) -> io::Result<(String, u64)> {
@@ -103,7 +135,7 @@ pub(crate) async fn read_all(mut stream: ByteStream) -> Read {
                 hash.update(&buf[..read]);
                 bytes += read as u64;
             }
-            Err(err) => return Err((bytes, StreamError::of(&err).cloned().expect("a stream's own error"))),
+            Err(err) => return Err((bytes, reason(&err))),
         }
     }
 }
@@ -133,6 +165,11 @@ pub(crate) async fn consume_below(stream: ByteStream) -> Read {
 }
 
 #[remote]
+pub(crate) async fn fill_below(sink: ByteSink, bytes: u64) -> Result<(), String> {
+    Pool::named("nested").expect("each runner of the tests has it").call(fill(sink, bytes)).await.expect("it runs")
+}
+
+#[remote]
 pub(crate) async fn produce_below(bytes: u64) -> ByteStream {
     Pool::named("nested").expect("each runner of the tests has it").call(produce(bytes)).await.expect("it runs")
 }
@@ -141,4 +178,75 @@ pub(crate) async fn produce_below(bytes: u64) -> ByteStream {
 #[remote]
 pub(crate) async fn ignore(stream: ByteStream) -> Option<u64> {
     stream.size()
+}
+
+/// The runner's node name and process.
+#[remote]
+pub(crate) async fn who() -> (String, u32) {
+    (runner().map_or_else(|| node().name().to_owned(), |name| name.to_string()), std::process::id())
+}
+
+/// Notes what the receipt tells.
+pub(crate) fn note_receipt(journal: &Entry, receipt: StreamReceipt) {
+    let journal = journal.clone();
+    tokio::spawn(async move { journal.note(format_args!("receipt={:?}", receipt.await)) });
+}
+
+/// A stream of this runner; the journal has its receipt, and when its source is dropped.
+#[remote]
+pub(crate) async fn produce_noting(bytes: u64, end: End, journal: Entry) -> ByteStream {
+    let numbers = Numbers::new(bytes).then(end).noting_its_drop(journal.clone());
+    let (stream, receipt) = ByteStream::new(numbers).with_receipt();
+    note_receipt(&journal, receipt);
+    stream
+}
+
+/// Reads all, and notes `reading` and `read=`.
+#[remote]
+pub(crate) async fn consume_noting(stream: ByteStream, journal: Entry) {
+    let mut stream = stream;
+    let mut first = [0];
+    let _ = stream.read_exact(&mut first).await;
+    journal.note("reading");
+    journal.note(format_args!("read={:?}", read_all(stream).await.map_err(|(_, err)| err)));
+}
+
+/// Writes until that fails, and notes `writing` and `written=`.
+#[remote]
+pub(crate) async fn write_on(sink: ByteSink, journal: Entry) {
+    let (mut sink, bytes) = (sink, vec![7; 20_000]);
+    let mut is_first = true;
+    loop {
+        let written = async {
+            sink.write_all(&bytes).await?;
+            sink.flush().await
+        };
+        if let Err(err) = written.await {
+            return journal.note(format_args!("written={:?}", reason(&err)));
+        }
+        if std::mem::take(&mut is_first) {
+            journal.note("writing");
+        }
+    }
+}
+
+/// Reads so much of it, notes `holding`, and keeps it.
+#[remote]
+pub(crate) async fn hold(stream: ByteStream, bytes: u64, journal: Entry) {
+    let mut stream = stream;
+    tokio::io::copy(&mut (&mut stream).take(bytes), &mut tokio::io::sink()).await.expect("so much comes");
+    journal.note("holding");
+    std::future::pending().await
+}
+
+/// Reads so much of it and drops it.
+#[remote]
+pub(crate) async fn taste(stream: ByteStream, bytes: u64) -> u64 {
+    let mut stream = stream;
+    tokio::io::copy(&mut (&mut stream).take(bytes), &mut tokio::io::sink()).await.expect("so much comes")
+}
+
+/// Whether the journal has this line.
+pub(crate) fn says(journal: &Entry, line: &str) -> bool {
+    std::fs::read_to_string(journal.path()).is_ok_and(|text| text.lines().any(|known| known == line))
 }

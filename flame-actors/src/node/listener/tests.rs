@@ -214,3 +214,108 @@ async fn the_listener_does_not_show_its_tokens() {
     let shown = format!("{listener:?} {listener:#?}");
     assert!(!shown.contains(&invitation.token.0), "{shown}");
 }
+
+// ---- streams: tests/tests/streams has them over real processes ----
+
+/// The two ends of a stream's connection that was admitted.
+async fn opened(listener: &Arc<Listener>, invitation: &Invitation, mut expectation: Expectation<Wire>) -> (Wire, Tls) {
+    let (near, far) = pair().await;
+    let connector = invitation.identity.connector(&invitation.token).unwrap();
+    let hello = hello(&invitation.node, &invitation.token, Purpose::Stream);
+    let client = async {
+        let mut stream = connector.connect(tls::parent_name(), far).await.unwrap();
+        join::say(&mut stream, &hello).await.unwrap();
+        join::hear::<Result<(), Error>, _>(&mut stream).await.unwrap().unwrap();
+        stream
+    };
+    let server = async {
+        let start = LazyConfigAcceptor::new(Acceptor::default(), near).await.unwrap();
+        Arc::clone(listener).shake_hands(start).await.unwrap();
+        expectation.joined().await.unwrap()
+    };
+    tokio::join!(server, client)
+}
+
+type Tls = tokio_rustls::client::TlsStream<TcpStream>;
+
+fn invited_to_stream(listener: &Arc<Listener>, node: &str) -> (Invitation, Expectation<Wire>) {
+    listener.invite_stream(&"web".into(), &node.into()).unwrap()
+}
+
+/// What is answered to this on a connection that is there.
+async fn answer(stream: &mut Tls, hello: &Hello) -> Result<(), Error> {
+    join::say(stream, hello).await?;
+    tokio::time::timeout(MINUTE / 2, join::hear::<Result<(), Error>, _>(stream)).await.expect("an answer or an end")?
+}
+
+#[tokio::test]
+async fn the_token_of_a_stream_is_good_once_and_for_one_node() {
+    let listener = listener().await;
+    let (thief, _thief) = invited_to_stream(&listener, "web.thief");
+    let (victim, expectation) = invited_to_stream(&listener, NODE);
+    // Of another node, by another purpose, and after it was used.
+    let hello_of = |token: &Secret, purpose| hello(NODE, token, purpose);
+    let stolen = hello_of(&victim.token, Purpose::Stream);
+    assert_eq!(reason(&listener, &thief.identity, &stolen).await, "another-runner");
+    assert_eq!(reason(&listener, &victim.identity, &stolen).await, "not-awaited");
+    drop(expectation);
+    for purpose in [Purpose::Link, Purpose::Session] {
+        let (invitation, mut expectation) = invited_to_stream(&listener, NODE);
+        assert_eq!(reason(&listener, &invitation.identity, &hello_of(&invitation.token, purpose)).await, "purpose");
+        assert!(expectation.joined().await.is_err());
+    }
+    let (invitation, expectation) = invited_to_stream(&listener, NODE);
+    let again = hello_of(&invitation.token, Purpose::Stream);
+    let _ends = opened(&listener, &invitation, expectation).await;
+    assert_eq!(reason(&listener, &invitation.identity, &again).await, "not-awaited");
+}
+
+#[tokio::test]
+async fn an_invitation_to_join_opens_no_stream() {
+    let listener = listener().await;
+    let (invitation, _expectation) = invited(&listener, NODE);
+    let hello = hello(NODE, &invitation.token, Purpose::Stream);
+    assert_eq!(reason(&listener, &invitation.identity, &hello).await, "purpose");
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_by_its_node_only() {
+    let listener = listener().await;
+    let again = |node: &str| invited_to_stream(&listener, node);
+    let (first, expectation) = again(NODE);
+    let (wire, mut stream) = opened(&listener, &first, expectation).await;
+    let (next, mut expectation) = again(NODE);
+    wire.reuse();
+    answer(&mut stream, &hello(NODE, &next.token, Purpose::Stream)).await.unwrap();
+    let wire = expectation.joined().await.unwrap();
+    // A token that is used is no token.
+    wire.reuse();
+    answer(&mut stream, &hello(NODE, &next.token, Purpose::Stream)).await.unwrap_err();
+
+    let (other, mut others) = again("web.b");
+    for (node, purpose) in [("web.b", Purpose::Stream), (NODE, Purpose::Stream), (NODE, Purpose::Link)] {
+        let (first, expectation) = again(NODE);
+        let (wire, mut stream) = opened(&listener, &first, expectation).await;
+        wire.reuse();
+        answer(&mut stream, &hello(node, &other.token, purpose)).await.unwrap_err();
+    }
+    // Nor does it become a runner's link.
+    let (runner, _runner) = invited(&listener, NODE);
+    let (first, expectation) = again(NODE);
+    let (wire, mut stream) = opened(&listener, &first, expectation).await;
+    wire.reuse();
+    answer(&mut stream, &hello(NODE, &runner.token, Purpose::Link)).await.unwrap_err();
+    // It is still the other's.
+    let hello = hello("web.b", &other.token, Purpose::Stream);
+    outcome(&listener, &other.identity, &hello).await.unwrap();
+    others.joined().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_that_is_given_up_voids_its_token() {
+    let listener = listener().await;
+    let (invitation, expectation) = invited_to_stream(&listener, NODE);
+    drop(expectation);
+    let hello = hello(NODE, &invitation.token, Purpose::Stream);
+    assert_eq!(reason(&listener, &invitation.identity, &hello).await, "not-awaited");
+}
