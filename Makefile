@@ -2,7 +2,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo live test bench check fmt clippy docs deny picture need-cargo need-cc need-ffmpeg need-openssl need-rustfmt need-clippy
+.PHONY: help demo live test bench check fmt clippy docs deny picture recording need-cargo need-cc need-ffmpeg need-chromium need-openssl need-rustfmt need-clippy
 
 DEMO := target/demo
 CLIP := $(DEMO)/clip.mkv
@@ -29,7 +29,7 @@ live: need-cargo need-cc need-ffmpeg ## Serves a page at http://127.0.0.1:4000 o
 	@cargo build --locked -p live-thumbnails
 	cargo run --locked --quiet -p live-thumbnails -- --data target/live $(ARGS)
 
-test: need-cargo need-cc need-ffmpeg need-openssl fmt clippy docs deny ## Runs all checks and all tests
+test: need-cargo need-cc need-ffmpeg need-chromium need-openssl fmt clippy docs deny ## Runs all checks and all tests
 	cargo test --locked --workspace --no-fail-fast
 
 bench: need-cargo need-cc ## Measures what things cost, beside floors and targets, into target/bench.json
@@ -57,6 +57,9 @@ deny: ## Checks dependencies against deny.toml as far as that works offline, if 
 picture: ## Draws docs/quickstart.svg anew
 	docs/picture.sh
 
+recording: need-cargo need-cc need-ffmpeg need-chromium ## Records docs/live-thumbnails.webp anew, from the real page in a browser
+	cargo test --locked --quiet -p live-thumbnails --test recording
+
 # $(call need,command,packages): installs what is missing as root, and says how to otherwise.
 define need
 @if ! command -v $(1) >/dev/null; then \
@@ -76,6 +79,10 @@ need-cc:
 
 need-ffmpeg:
 	$(call need,ffmpeg,ffmpeg)
+
+# With a font, for the pictures that tests write.
+need-chromium:
+	$(call need,chromium,chromium fonts-dejavu-core)
 
 need-openssl:
 	$(call need,openssl,openssl)

@@ -28,7 +28,7 @@ const INSTALL: &str = "sudo apt-get update && sudo apt-get install -y chromium";
 /// The shell puts the pipes where Chromium looks for them: it reads commands from 3 and writes answers to 4.
 const TO_ITS_PIPES: &str = r#"exec "$0" "$@" 3<&0 4>&1 0</dev/null 1>&2"#;
 
-const OPTIONS: [&str; 16] = [
+const OPTIONS: [&str; 17] = [
     "--headless",
     "--remote-debugging-pipe",
     // It cannot start as root otherwise, and shows nothing but our own pages.
@@ -37,6 +37,8 @@ const OPTIONS: [&str; 16] = [
     "--disable-dev-shm-usage",
     "--disable-gpu",
     "--force-color-profile=srgb",
+    // They take room that a phone's do not.
+    "--hide-scrollbars",
     "--lang=en-US",
     "--no-first-run",
     // It is to speak with nobody but the server.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A Matroska file, which can be decoded as it comes, of so many seconds: some 250 kB each.
+/// A Matroska file, which can be decoded as it comes, of so many seconds: some 700 kB each.
 pub(crate) fn streamable(dir: &Path, name: &str, seconds: u32) -> PathBuf {
     ffmpeg(
         dir,

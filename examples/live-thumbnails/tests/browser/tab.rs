@@ -82,13 +82,15 @@ impl Tab {
         self.ask("DOM.setFileInputFiles", json!({ "files": files, "objectId": input["result"]["objectId"] }));
     }
 
-    /// Drops a file onto what the selector finds.
-    pub(crate) fn drop_onto(&self, selector: &str, file: &Path) {
+    /// Drops files onto what the selector finds; they are held over it until `before` is done.
+    pub(crate) fn drop_onto(&self, selector: &str, files: &[&Path], before: impl FnOnce()) {
         let (x, y) = self.middle(selector);
-        let data = json!({ "items": [], "files": [file], "dragOperationsMask": 1 });
-        for kind in ["dragEnter", "dragOver", "drop"] {
-            self.ask("Input.dispatchDragEvent", json!({ "type": kind, "x": x, "y": y, "data": data }));
-        }
+        let data = json!({ "items": [], "files": files, "dragOperationsMask": 1 });
+        let drag = |kind| self.ask("Input.dispatchDragEvent", json!({ "type": kind, "x": x, "y": y, "data": data }));
+        drag("dragEnter");
+        drag("dragOver");
+        before();
+        drag("drop");
     }
 
     /// A click with the mouse: it hits what lies on top.
@@ -137,22 +139,30 @@ impl Tab {
     pub(crate) fn look(&self, width: u32, scheme: &str) {
         let size = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
         self.ask("Emulation.setDeviceMetricsOverride", size);
-        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        // Without motion: a picture that is half-way there looks like a fault.
+        let features = json!([
+            { "name": "prefers-color-scheme", "value": scheme },
+            { "name": "prefers-reduced-motion", "value": "reduce" },
+        ]);
         self.ask("Emulation.setEmulatedMedia", json!({ "features": features }));
     }
 
     /// All of the page as a picture, for a person to look at: `target/live-thumbnails/<name>.png`.
     pub(crate) fn screenshot(&self, name: &str) -> PathBuf {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target directory");
-        let picture = target.join("live-thumbnails").join(format!("{name}.png"));
-        std::fs::create_dir_all(picture.parent().expect("a directory")).expect("a directory");
+        std::fs::create_dir_all(pictures()).expect("a directory");
+        let picture = pictures().join(format!("{name}.png"));
         std::fs::write(&picture, self.picture(true)).expect("a picture is written");
         picture
     }
 
     /// A PNG of all of the page, or of what one sees of it.
     pub(crate) fn picture(&self, all: bool) -> Vec<u8> {
-        let answer = self.ask("Page.captureScreenshot", json!({ "format": "png", "captureBeyondViewport": all }));
+        let mut params = json!({ "format": "png", "captureBeyondViewport": all });
+        if all {
+            params["clip"] = self.ask("Page.getLayoutMetrics", json!({}))["cssContentSize"].clone();
+            params["clip"]["scale"] = json!(1);
+        }
+        let answer = self.ask("Page.captureScreenshot", params);
         BASE64_STANDARD.decode(answer["data"].as_str().unwrap_or_default()).expect("base64")
     }
 
@@ -160,4 +170,10 @@ impl Tab {
     pub(crate) fn forgive(&self, what: &str) {
         self.link.forgive(what);
     }
+}
+
+/// Where pictures go.
+pub(crate) fn pictures() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target directory");
+    target.join("live-thumbnails")
 }

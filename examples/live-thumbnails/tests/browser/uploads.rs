@@ -99,7 +99,10 @@ fn a_cancelled_upload_ends_its_ffmpeg_and_the_next_one_works() {
 fn dropped_files_and_several_at_once_are_uploaded() {
     let (server, chromium) = (Server::start(&[]), Chromium::start());
     let tab = chromium.visitor().visit(&server);
-    tab.drop_onto("[data-testid=drop-zone]", &clip::fragmented(server.dir(), "dropped.mp4", 3));
+    let dropped = clip::fragmented(server.dir(), "dropped.mp4", 3);
+    tab.drop_onto("[data-testid=drop-zone]", &[&dropped], || {
+        tab.until("it shows that it takes them", "document.querySelector('[data-testid=drop-zone].over')");
+    });
     assert_eq!(tab.done("dropped.mp4").count, 3);
     let (one, other) = (clip::fragmented(server.dir(), "one.mp4", 1), clip::fragmented(server.dir(), "other.mp4", 2));
     tab.choose(&[&one, &other]);
