@@ -103,6 +103,7 @@ fn dropped_files_and_several_at_once_are_uploaded() {
     tab.drop_onto("[data-testid=drop-zone]", &[&dropped], || {
         tab.until("it shows that it takes them", "document.querySelector('[data-testid=drop-zone].over')");
     });
+    tab.until("and then no more", "!document.querySelector('[data-testid=drop-zone].over')");
     assert_eq!(tab.done("dropped.mp4").count, 3);
     let (one, other) = (clip::fragmented(server.dir(), "one.mp4", 1), clip::fragmented(server.dir(), "other.mp4", 2));
     tab.choose(&[&one, &other]);
