@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::chromium::Link;
 
 /// How long a page may take for anything on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub(crate) struct Tab {
