@@ -1,5 +1,9 @@
 //! Many uploads at once, and a large one.
 
+use std::time::{Duration, Instant};
+
+use flame_tests::process::{self, Signal};
+
 use crate::chromium::Chromium;
 use crate::clip;
 use crate::server::{Server, peak_memory};
@@ -40,16 +44,28 @@ fn of_ten_uploads_eight_run_and_two_wait_and_say_so() {
 }
 
 #[test]
-fn memory_does_not_grow_with_the_video() {
+fn memory_does_not_grow_with_the_video_nor_while_ffmpeg_is_slow() {
     let (server, chromium) = (Server::start(&[]), Chromium::start());
     let clip = clip::huge(server.dir(), "huge.mkv");
     let length = std::fs::metadata(&clip).expect("a file").len();
     assert!(length > 500_000_000, "{length} bytes");
     let tab = chromium.visitor().visit(&server);
     tab.choose(&[&clip]);
-    let upload = tab.done("huge.mkv");
-    assert!(upload.count >= 16, "{upload:?}");
-    let [parent, runner] = [server.pid(), upload.pid].map(peak_memory);
+    tab.upload("huge.mkv", |upload| upload.count > 0);
+    let ffmpeg = server.ffmpegs()[0];
+    process::signal(ffmpeg, Signal::SIGSTOP);
+    // What is under way is bounded, so the browser has to wait.
+    let mut last = (Instant::now(), -1.0);
+    let stalled = tab.upload("huge.mkv", |upload| {
+        if upload.progress > last.1 {
+            last = (Instant::now(), upload.progress);
+        }
+        last.0.elapsed() > Duration::from_secs(2)
+    });
+    assert!(stalled.state == "uploading" && stalled.progress < 1.0, "{stalled:?}");
+    process::signal(ffmpeg, Signal::SIGCONT);
+    assert_eq!(tab.done("huge.mkv").count, 16);
+    let [parent, runner] = [server.pid(), stalled.pid].map(peak_memory);
     println!("{} MB: the server had {parent} MB at the most, the runner {runner} MB", length / 1_000_000);
     assert!(parent < BOUND && runner < BOUND, "server {parent} MB, runner {runner} MB");
 }

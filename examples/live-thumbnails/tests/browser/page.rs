@@ -86,7 +86,7 @@ impl Tab {
     }
 
     /// Waits until the upload of this name is as it should be.
-    pub(crate) fn upload(&self, name: &str, is_it: impl Fn(&Upload) -> bool) -> Upload {
+    pub(crate) fn upload(&self, name: &str, mut is_it: impl FnMut(&Upload) -> bool) -> Upload {
         self.until_some(&format!("the upload of {name}"), || {
             self.uploads().into_iter().find(|upload| upload.name == name && is_it(upload))
         })
