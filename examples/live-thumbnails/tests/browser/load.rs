@@ -19,7 +19,7 @@ fn of_ten_uploads_eight_run_and_two_wait_and_say_so() {
     let clips: Vec<_> = (1..=10).map(|number| server.dir().join(format!("{number}.mkv"))).collect();
     clips.iter().for_each(|copy| _ = std::fs::copy(&clip, copy).expect("a copy"));
     let tab = chromium.visitor().visit(&server);
-    tab.throttle(200e3);
+    tab.throttle(50e3);
     tab.choose(&clips.iter().map(|clip| &**clip).collect::<Vec<_>>());
     let uploads = tab.until_some("eight run and two wait", || {
         let uploads = tab.uploads();

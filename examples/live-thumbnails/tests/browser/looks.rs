@@ -64,6 +64,7 @@ fn the_page_can_be_used_by_tab_and_enter() {
         let seen: String = tab.value("getComputedStyle(document.activeElement.matches('.file') ? document.activeElement.nextElementSibling : document.activeElement).outlineStyle");
         assert_eq!(seen, "solid", "one sees that {part} has the focus");
     }
+    tab.throttle(100e3);
     tab.press("Enter");
     tab.upload("sample.mkv", |upload| upload.count > 0);
     // The strip is drawn anew all the time, and the focus stays where it was.
