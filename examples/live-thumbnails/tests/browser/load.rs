@@ -44,6 +44,29 @@ fn of_ten_uploads_eight_run_and_two_wait_and_say_so() {
 }
 
 #[test]
+fn one_upload_too_many_is_told_that_there_is_no_capacity() {
+    let server = Server::start(&["--max", "1", "--max-concurrency", "1", "--max-waiting", "2"]);
+    let chromium = Chromium::start();
+    let clip = clip::streamable(server.dir(), "first.mkv", 8);
+    let tab = chromium.visitor().visit(&server);
+    tab.throttle(100e3);
+    tab.choose(&[&clip]);
+    tab.upload("first.mkv", |upload| upload.state == "uploading");
+    for name in ["second.mkv", "third.mkv", "fourth.mkv"] {
+        let copy = server.dir().join(name);
+        std::fs::copy(&clip, &copy).expect("a copy");
+        tab.choose(&[&copy]);
+        match name {
+            "fourth.mkv" => {
+                assert!(tab.over(name).error.starts_with("No capacity: 2 uploads wait"), "{:?}", tab.uploads())
+            }
+            _ => tab
+                .until_some(&format!("{name} waits"), || (tab.pool().waiting >= tab.uploads().len() - 1).then_some(())),
+        }
+    }
+}
+
+#[test]
 fn memory_does_not_grow_with_the_video_nor_while_ffmpeg_is_slow() {
     let (server, chromium) = (Server::start(&[]), Chromium::start());
     let clip = clip::huge(server.dir(), "huge.mkv");
