@@ -2,7 +2,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo live fly test bench check fmt clippy docs deny book picture need-cargo need-cc need-ffmpeg need-openssl need-rustfmt need-clippy need-mdbook
+.PHONY: help demo live fly test bench check fmt clippy docs deny book picture recording need-cargo need-cc need-ffmpeg need-chromium need-ip need-openssl need-rustfmt need-clippy need-mdbook
 
 DEMO := target/demo
 CLIP := $(DEMO)/clip.mkv
@@ -35,7 +35,7 @@ fly: need-cargo need-cc need-ffmpeg ## Builds the thumbnails example as its Dock
 	cargo build --locked --release -p thumbnails
 	THUMBNAILS=$(CURDIR)/target/release/thumbnails cargo test --locked -p thumbnails --test thumbnails fly::
 
-test: need-cargo need-cc need-ffmpeg need-openssl fmt clippy docs deny ## Runs all checks and all tests
+test: need-cargo need-cc need-ffmpeg need-chromium need-ip need-openssl fmt clippy docs deny ## Runs all checks and all tests
 	cargo test --locked --workspace --no-fail-fast
 
 bench: need-cargo need-cc ## Measures what things cost, beside floors and targets, into target/bench.json
@@ -70,6 +70,9 @@ picture: ## Draws docs/quickstart.svg and the book's picture of a pool anew
 	docs/picture.sh
 	cargo run --locked --quiet -p flame-book --bin pool_over_time
 
+recording: need-cargo need-cc need-ffmpeg need-chromium ## Records docs/live-thumbnails.webp anew, from the real page in a browser
+	cargo test --locked --quiet -p live-thumbnails --test recording
+
 # $(call need,command,packages): installs what is missing as root, and says how to otherwise.
 define need
 @if ! command -v $(1) >/dev/null; then \
@@ -89,6 +92,13 @@ need-cc:
 
 need-ffmpeg:
 	$(call need,ffmpeg,ffmpeg)
+
+# With a font, for the pictures that tests write.
+need-chromium:
+	$(call need,chromium,chromium fonts-dejavu-core)
+
+need-ip:
+	$(call need,ip,iproute2)
 
 need-openssl:
 	$(call need,openssl,openssl)

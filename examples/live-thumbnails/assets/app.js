@@ -146,7 +146,10 @@ const drop = byId("drop");
 // Dropped beside the zone, a file would replace the page.
 for (const kind of ["dragover", "drop"]) window.addEventListener(kind, (event) => event.preventDefault());
 for (const kind of ["dragenter", "dragover"]) drop.addEventListener(kind, () => drop.classList.add("over"));
-for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, () => drop.classList.remove("over"));
+for (const kind of ["dragleave", "drop"]) {
+  // From one part of the zone to another is not out of it.
+  drop.addEventListener(kind, ({ relatedTarget }) => drop.contains(relatedTarget) || drop.classList.remove("over"));
+}
 drop.addEventListener("drop", ({ dataTransfer }) => uploadAll(dataTransfer.files));
 
 // Enter in a field is no wish to leave the page.
