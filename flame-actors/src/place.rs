@@ -71,6 +71,21 @@ pub trait Placeable: Actor {
 /// `SupervisionEvent`: `ActorTerminated` with its reason, or `ActorFailed` with a [`ChildError`](crate::ChildError).
 /// Without one it ends with its pool. Dropped half-way, the future leaves nothing behind.
 ///
+/// ```
+/// # use flame_actors::ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
+/// # use flame_actors::{Error, Message, Pool, Restart, placeable};
+/// # #[derive(Message)] enum RoomMsg { Say(String) }
+/// # struct Room;
+/// # #[placeable]
+/// # impl Actor for Room {
+/// #     type Msg = RoomMsg; type State = (); type Arguments = String;
+/// #     async fn pre_start(&self, _: ActorRef<RoomMsg>, _: String) -> Result<(), ActorProcessingErr> { Ok(()) }
+/// # }
+/// async fn open(pool: &Pool, me: &ActorCell) -> Result<ActorRef<RoomMsg>, Error> {
+///     pool.place_child(Room, "lobby".to_owned()).linked_to(me).restart(Restart::Transient).await
+/// }
+/// ```
+///
 /// # Errors
 /// [`Error::NotStarted`] with the error of `pre_start`, [`Error::Panicked`] with the panic of it, and those of
 /// [`Call`](crate::Call).

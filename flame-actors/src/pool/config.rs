@@ -21,6 +21,28 @@ use crate::{Error, Node, node};
 const MOST_SLOTS: usize = u32::MAX as usize;
 
 /// Settings of a [`Pool`], from [`Pool::builder`]. Names, meanings and defaults are those of Elixir's FLAME.
+///
+/// ```
+/// use std::time::Duration;
+/// use flame_actors::{Error, InProcess, MostLoaded, Node, Pool};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// # let node = Node::start().await?;
+/// let pool = Pool::builder("ffmpeg")
+///     .min(0)
+///     .max(10)
+///     .max_concurrency(4)
+///     .idle_shutdown_after(Duration::from_secs(60))
+///     .placement(MostLoaded)
+///     .on_shrink(|change| println!("{}: {} runners are left", change.pool, change.count))
+///     .backend(InProcess::new())
+///     .start(&node)
+///     .await?;
+/// # pool.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a pool is not there until start() is awaited"]
 pub struct PoolBuilder {
