@@ -219,7 +219,7 @@ impl Boot {
         wait.await
     }
 
-    /// Tells the listeners of the pool that the runner is booted in another way than was tried first, and why.
+    /// Tells the pool's listeners that the runner is booted in another way, and why.
     pub fn fell_back(&self, from: impl Into<String>, to: impl Into<String>, reason: impl Into<String>) {
         let (runner, from, to, reason) = (self.runner.to_string(), from.into(), to.into(), reason.into());
         (self.tell)(Event::FellBack { runner, from, to, reason });

@@ -97,9 +97,10 @@ impl<R: Send + 'static> Call<R> {
         self
     }
 
-    /// Whether actors whose refs come back in the result keep the runner, and this call's slot on it, until they end.
+    /// Whether actors whose refs come back in the result keep the runner.
     ///
-    /// By default as the pool says with [`PoolBuilder::track_resources`](crate::PoolBuilder::track_resources).
+    /// Until they end they keep this call's slot on it, too. By default as the pool says with
+    /// [`PoolBuilder::track_resources`](crate::PoolBuilder::track_resources).
     pub fn track_resources(mut self, track: bool) -> Self {
         self.0.set(|request| request.track = track);
         self

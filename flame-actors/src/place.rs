@@ -187,8 +187,10 @@ where
         self
     }
 
-    /// Makes a [`PlacementSupervisor`] the child's supervisor, which decides about restarts by its strategy and its own
-    /// intensity; [`restart`](Self::restart) says whether this child comes back at all.
+    /// Makes a [`PlacementSupervisor`] the child's supervisor.
+    ///
+    /// That decides about restarts by its strategy and its own intensity; [`restart`](Self::restart) says whether this
+    /// child comes back at all.
     pub fn supervised_by(mut self, supervisor: &ActorRef<PlacementSupervisorMsg>) -> Self {
         self.set(|request| {
             request.supervisor = Some(supervisor.get_cell());

@@ -240,7 +240,12 @@ impl Pool {
     ///         Ok(start)
     ///     }
     ///
-    ///     async fn handle(&self, _: ActorRef<CounterMsg>, msg: CounterMsg, total: &mut u64) -> Result<(), ActorProcessingErr> {
+    ///     async fn handle(
+    ///         &self,
+    ///         _: ActorRef<CounterMsg>,
+    ///         msg: CounterMsg,
+    ///         total: &mut u64,
+    ///     ) -> Result<(), ActorProcessingErr> {
     ///         match msg {
     ///             CounterMsg::Add(n) => *total += n,
     ///             CounterMsg::Total(reply) => reply.send(*total)?,
@@ -405,8 +410,9 @@ impl Pool {
         })
     }
 
-    /// Gives the runner of this node name no more work, and sends it away when what it has has ended.
+    /// Sends the runner of this node name away once its work has ended.
     ///
+    /// It gets no more work from now on.
     /// Placed children that come back ([`Restart`](crate::Restart)) are stopped there and placed on another runner.
     /// Returns when it is gone; dropped before, the runner is drained all the same. The pool boots another one where
     /// `min`, `buffer` or those who wait ask for it, and `max` has room, which this one takes up until it is gone.

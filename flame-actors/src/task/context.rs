@@ -27,9 +27,9 @@ pub(crate) fn on_runner<F: Future>(
     CONTEXT.scope(Context { runner, run }, work)
 }
 
-/// The node name of the runner that this code runs on, or `None` outside tasks and placed actors.
+/// The node name of the runner that this code runs on.
 ///
-/// With the in-process backend it is a name too, that of the runner that lives in this process.
+/// `None` outside tasks and placed actors. With the in-process backend it is a name too, that of the runner that lives in this process.
 ///
 /// ```
 /// use flame_actors::{Error, Node, Pool, runner, task};

@@ -118,3 +118,24 @@ fn the_changelog_has_a_place_for_what_comes_next() {
         assert!(kinds.contains(&kind), "{kind} is not of Keep a Changelog");
     }
 }
+
+#[test]
+fn the_maps_of_the_crates_have_each_that_is_published() {
+    for package in published() {
+        for (file, entry) in [("flame-actors/src/lib.rs", "//! | `"), ("README.md", "| [`")] {
+            assert!(read(file).contains(&format!("{entry}{}`", name(&package))), "{file}: no {}", name(&package));
+        }
+    }
+}
+
+#[test]
+fn the_version_of_ractor_that_is_told_is_the_one_that_is_pinned() {
+    let manifest = read("Cargo.toml");
+    for of in ["ractor", "ractor_cluster"] {
+        let (_, rest) = manifest.split_once(&format!("\n{of} = {{ version = \"=")).expect("it is pinned");
+        let (pinned, _) = rest.split_once('"').unwrap();
+        for file in ["flame-actors/src/lib.rs", "flame-actors/README.md", "README.md"] {
+            assert!(read(file).contains(pinned), "{file}: {of} is pinned at {pinned}");
+        }
+    }
+}
