@@ -2,7 +2,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check fmt clippy docs deny picture publish-check semver need-cargo need-cc need-ffmpeg need-openssl need-rustfmt need-clippy
+.PHONY: help demo live fly test bench check fmt clippy docs deny book picture publish-check semver need-cargo need-cc need-ffmpeg need-openssl need-rustfmt need-clippy need-mdbook
 
 DEMO := target/demo
 CLIP := $(DEMO)/clip.mkv
@@ -10,6 +10,8 @@ THUMBNAILS := $(DEMO)/thumbnails
 # A video of yours instead of the clip: make demo VIDEO=holiday.mp4
 VIDEO ?= $(CLIP)
 export VIDEO
+MDBOOK_VERSION := 0.5.4
+MDBOOK := target/tools/mdbook-$(MDBOOK_VERSION)
 
 help: ## Lists the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -24,6 +26,14 @@ demo: need-cargo need-cc need-ffmpeg ## Makes thumbnails of a video on a runner,
 	cargo run --locked --quiet -p thumbnails -- "$$VIDEO" --every 2 --size 320 --out $(THUMBNAILS)
 	@cd $(THUMBNAILS) && times=($$(stat -c %.3Y -- *.png | sort -n)) && \
 		echo "the first was there $$(awk "BEGIN { print $${times[-1]} - $${times[0]} }") s before the last; they are in $$PWD"
+
+live: need-cargo need-cc need-ffmpeg ## Serves a page at http://127.0.0.1:4000 on which thumbnails appear while a video uploads; ARGS=... for options
+	@cargo build --locked -p live-thumbnails
+	cargo run --locked --quiet -p live-thumbnails -- --data target/live $(ARGS)
+
+fly: need-cargo need-cc need-ffmpeg ## Builds the thumbnails example as its Dockerfile does, and runs that binary on Fly's simulator
+	cargo build --locked --release -p thumbnails
+	THUMBNAILS=$(CURDIR)/target/release/thumbnails cargo test --locked -p thumbnails --test thumbnails fly::
 
 test: need-cargo need-cc need-ffmpeg need-openssl fmt clippy docs deny ## Runs all checks and all tests
 	cargo test --locked --workspace --no-fail-fast
@@ -60,8 +70,15 @@ semver: ## Compares the interface with the last release, by cargo-semver-checks
 	@[[ -n "$(BASELINE)" ]] || { echo "there is no release yet to compare with: say BASELINE=<revision>" >&2; exit 1; }
 	cargo semver-checks --workspace --baseline-rev "$(BASELINE)"
 
-picture: ## Draws docs/quickstart.svg anew
+book: need-mdbook ## Builds the guide into target/book; needs a network the first time, for mdBook
+	@$(MDBOOK)/bin/mdbook build book
+	@! grep -rlE '<(script|link|img)[^>]+(src|href)="https?:' target/book --include=*.html || \
+		{ echo "these pages load something from elsewhere" >&2; exit 1; }
+	cargo test --locked --quiet -p flame-book --test pages
+
+picture: ## Draws docs/quickstart.svg and the book's picture of a pool anew
 	docs/picture.sh
+	cargo run --locked --quiet -p flame-book --bin pool_over_time
 
 # $(call need,command,packages): installs what is missing as root, and says how to otherwise.
 define need
@@ -88,3 +105,8 @@ need-openssl:
 
 need-rustfmt need-clippy: need-%:
 	@cargo $(subst rustfmt,fmt,$*) --version >/dev/null 2>&1 || { echo "$* is missing; install it with: rustup component add $*" >&2; exit 1; }
+
+# Not a package of Debian's stable; without search and the server it is built in a minute or two, once.
+need-mdbook: need-cargo need-cc
+	@[[ -x $(MDBOOK)/bin/mdbook ]] || \
+		cargo install --quiet --locked --no-default-features --version $(MDBOOK_VERSION) --root $(MDBOOK) mdbook

@@ -76,7 +76,8 @@ pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// When the future is dropped half-way, nothing may be left running.
     ///
     /// # Errors
-    /// [`Error::Backend`] or [`Error::Config`] with what the infrastructure answered.
+    /// [`Error::Backend`] with what the infrastructure answered; [`Error::Config`] if trying again would give the same,
+    /// which callers are told at once unless the pool has other runners.
     fn boot<'a>(&'a self, boot: &'a Boot) -> BoxFuture<'a, Result<Instance, Error>>;
 
     /// Ends an instance at once, and all that it started. One that has ended already is no error.

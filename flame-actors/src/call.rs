@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use ractor::ActorCell;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span};
 
 use crate::error::{Error, Stage};
 use crate::node::{route, runtime};
-use crate::pool::{Asked, Pool};
+use crate::pool::{Asked, Pool, Slot};
 use crate::runner::{Outgoing, Pending, Ran, Runner};
 use crate::task::{Encoded, Task};
 use crate::telemetry;
+use crate::yields::inbox::Inbox;
 
 /// What a call and a cast have in common.
 struct Request<R> {
@@ -191,29 +193,51 @@ impl<R, T> State<R, T> {
 async fn call<R: Send + 'static>(request: Request<R>) -> Result<R, Error> {
     let Request { pool, task, timeout, linked, track } = request;
     let Encoded { key, args, decode, offered: _offered } = task.encode()?;
-    let bounds = Bounds { wait: Some(pool.longest_wait(timeout)), run: Some(pool.timeout()), both: timeout };
-    let work = Work { task: key, args, linked, track };
+    let bounds = Bounds::new(&pool, Some(pool.timeout()), timeout);
+    let work = Work { task: key, args, linked, track, items: None };
     let (output, slot) = perform(pool.ask()?, work, bounds).await;
-    let output = output?;
-    let Some(slot) = slot else { return decode(&output) };
-    let (result, actors) = route::collect(|| decode(&output));
-    if !actors.is_empty() {
-        runtime::spawn(async move {
-            for actor in actors {
-                // It waits without a bound, so this is no time-out.
-                let _ = actor.wait(None).await;
-            }
-            drop(slot);
-        });
-    }
+    result(&output?, slot, decode)
+}
+
+/// One of many calls, whose waiting is not bounded: that it waits is not its fault.
+pub(crate) async fn one_of_many<R>(asked: Asked, task: Task<R>, run: Option<Duration>) -> Result<R, Error>
+where
+    R: Send + 'static,
+{
+    let Encoded { key, args, decode, offered: _offered } = task.encode()?;
+    let pool = asked.pool();
+    let bounds = Bounds { patient: true, ..Bounds::new(pool, Some(run.unwrap_or_else(|| pool.timeout())), None) };
+    let work = Work { task: key, args, linked: true, track: pool.tracks_resources(), items: None };
+    let (output, slot) = perform(asked, work, bounds).await;
+    result(&output?, slot, decode)
+}
+
+fn result<R>(output: &[u8], slot: Option<Slot>, decode: fn(&[u8]) -> Result<R, Error>) -> Result<R, Error> {
+    let Some(slot) = slot else { return decode(output) };
+    let (result, actors) = route::collect(|| decode(output));
+    keep(slot, actors);
     result
+}
+
+/// Keeps the slot until the actors have ended.
+pub(crate) fn keep(slot: Slot, actors: Vec<ActorCell>) {
+    if actors.is_empty() {
+        return;
+    }
+    runtime::spawn(async move {
+        for actor in actors {
+            // It waits without a bound, so this is no time-out.
+            let _ = actor.wait(None).await;
+        }
+        drop(slot);
+    });
 }
 
 async fn cast<R: Send + 'static>(request: Request<R>) -> Result<(), Error> {
     let Request { pool, task, timeout, linked, track: _ } = request;
     let Encoded { key, args, decode: _, offered } = task.encode()?;
-    let bounds = Bounds { wait: timeout, run: None, both: timeout };
-    let work = Work { task: key.clone(), args, linked, track: false };
+    let bounds = Bounds { wait: timeout, run: None, both: timeout, patient: false };
+    let work = Work { task: key.clone(), args, linked, track: false, items: None };
     let asked = pool.ask()?;
     runtime::spawn(async move {
         let _offered = offered;
@@ -226,22 +250,33 @@ async fn cast<R: Send + 'static>(request: Request<R>) -> Result<(), Error> {
 
 /// How long a request may take.
 #[derive(Clone, Copy)]
-struct Bounds {
+pub(crate) struct Bounds {
     wait: Option<Duration>,
     run: Option<Duration>,
     /// Waiting and running together; takes the place of `run`.
     both: Option<Duration>,
+    /// Waits on when `wait` is over, unless boots fail.
+    patient: bool,
+}
+
+impl Bounds {
+    /// Of a caller that waits for its slot as long as callers do.
+    pub(crate) fn new(pool: &Pool, run: Option<Duration>, both: Option<Duration>) -> Self {
+        Self { wait: Some(pool.longest_wait(both)), run, both, patient: false }
+    }
 }
 
 /// What goes to a runner.
-struct Work {
-    task: String,
-    args: Bytes,
-    linked: bool,
-    track: bool,
+pub(crate) struct Work {
+    pub(crate) task: String,
+    pub(crate) args: Bytes,
+    pub(crate) linked: bool,
+    pub(crate) track: bool,
+    /// Where its items go, if it yields.
+    pub(crate) items: Option<Arc<Inbox>>,
 }
 
-async fn perform(asked: Asked, work: Work, bounds: Bounds) -> Ran {
+pub(crate) async fn perform(asked: Asked, work: Work, bounds: Bounds) -> Ran {
     let span = telemetry::call(asked.pool().name(), &work.task);
     perform_in(asked, work, bounds, span.clone()).instrument(span).await
 }
@@ -337,14 +372,20 @@ async fn send(asked: &mut Asked, work: &Work, bounds: Bounds, start: Instant) ->
     let mut wait = bounds.wait;
     let said = bounds.both.unwrap_or_else(|| asked.pool().boot_timeout());
     loop {
-        let slot = asked.slot(wait).await.map_err(|err| err.with_bound(said))?;
+        let slot = loop {
+            match asked.slot(wait).await {
+                Err(Error::Timeout { .. }) if bounds.patient => {}
+                slot => break slot.map_err(|err| err.with_bound(said))?,
+            }
+        };
         let at = Instant::now();
         let left = match bounds.both {
             Some(both) => Some(both.saturating_sub(at - start)),
             None => bounds.run,
         };
         let runner = Arc::clone(slot.runner());
-        let task = Outgoing { task: &work.task, args: work.args.clone(), deadline: left, linked: work.linked };
+        let (args, items) = (work.args.clone(), work.items.clone());
+        let task = Outgoing { task: &work.task, args, deadline: left, linked: work.linked, items };
         match runner.run(slot, task, work.track) {
             Ok(pending) => return Ok(Sent { pending, left, at }),
             // Its link had closed: nothing was written, so the call may go elsewhere.

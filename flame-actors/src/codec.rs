@@ -47,10 +47,16 @@ pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 
 /// Checks the limit, naming what it is that would be sent.
 pub(crate) fn within_limit(bytes: Vec<u8>, what: impl FnOnce() -> String) -> Result<Bytes, Error> {
+    check_limit(&bytes, what)?;
+    Ok(Bytes::from(bytes))
+}
+
+/// The same for what is copied further.
+pub(crate) fn check_limit(bytes: &[u8], what: impl FnOnce() -> String) -> Result<(), Error> {
     if bytes.len() > MAX_MESSAGE_BYTES {
         return Err(Error::TooLarge { what: what(), size: bytes.len(), limit: MAX_MESSAGE_BYTES });
     }
-    Ok(Bytes::from(bytes))
+    Ok(())
 }
 
 #[cfg(test)]

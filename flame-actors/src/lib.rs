@@ -38,8 +38,9 @@
 //! | --- | --- |
 //! | make this process a node | [`Node`], [`Parent`] |
 //! | have runners | [`Pool`], [`PoolBuilder`], [`Backend`], [`InProcess`]; the crate `flame-local` |
-//! | see and change what a pool does | [`PoolStatus`], [`Events`], [`PoolChange`], [`Placement`]; metrics and spans: `docs/observing.md` |
+//! | see and change what a pool does | [`PoolStatus`], [`Events`], [`PoolChange`], [`Placement`]; metrics and spans: the book |
 //! | run a function there | [`macro@remote`], [`task!`], [`Task`], [`Call`], [`Cast`] |
+//! | read its results as they come, run it for many inputs | [`Pool::stream`], [`Yields`], [`Streaming`]; [`Pool::map`], [`Map`] |
 //! | find one's way in a task | [`runner`], [`deadline`], [`cancelled()`], [`Cancelled`], [`provided`] |
 //! | start an actor there | [`macro@placeable`], [`Place`], [`ChildError`] |
 //! | have it come back | [`Restart`], [`PlacementSupervisor`], [`Snapshot`] |
@@ -56,6 +57,8 @@
 //! | `flame-actors` | this one: nodes, pools, calls, placed actors, messages, and [`InProcess`] |
 //! | `flame-actors-macros` | the macros, which are re-exported here |
 //! | `flame-local` | `ProcessBackend`: runners as child processes; helpers for tests of code that uses pools |
+//! | `flame-fly` | `FlyBackend`: runners as machines of Fly.io |
+//! | `flame-fly-sim` | that platform's API on this computer, for tests |
 //! | [`ractor`], [`ractor_cluster`] | the actors and their sessions, at exactly 0.16.5, re-exported here |
 //!
 //! There are no feature flags: all of it is always there. It runs on Linux, and needs Rust 1.95.
@@ -91,6 +94,7 @@ mod call;
 mod codec;
 mod error;
 mod files;
+mod map;
 mod message;
 mod node;
 mod parent;
@@ -101,6 +105,7 @@ mod runner;
 mod stream;
 mod task;
 mod telemetry;
+mod yields;
 
 pub use flame_actors_macros::{LocalMessage, Message, placeable, remote, task};
 /// The actor framework, at exactly version 0.16.5: use it through here.
@@ -120,6 +125,7 @@ pub use self::bounded::BoundedSender;
 pub use self::call::{Call, Cast};
 pub use self::codec::MAX_MESSAGE_BYTES;
 pub use self::error::{Cause, ChildError, Error, Stage};
+pub use self::map::{Map, MapProgress};
 pub use self::message::Message;
 pub use self::node::{Node, NodeBuilder};
 pub use self::parent::{FLAME_PARENT, Parent};
@@ -132,6 +138,8 @@ pub use self::stream::{ByteSink, ByteStream, StreamError, StreamReceipt};
 pub use self::task::Task;
 pub use self::task::cancelled::Cancelled;
 pub use self::task::context::{cancelled, deadline, provided, runner};
+pub use self::yields::Yields;
+pub use self::yields::streaming::Streaming;
 
 /// A boxed future, as [`Backend`]'s methods return it.
 pub type BoxFuture<'a, T> = futures_util::future::BoxFuture<'a, T>;

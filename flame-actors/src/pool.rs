@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use futures_util::{Stream, StreamExt, stream};
 use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorRef};
 use tokio::runtime::Handle;
@@ -38,10 +39,13 @@ pub use self::status::{PoolStatus, RunnerStatus};
 use crate::backend::Backend;
 use crate::call::{Call, Cast};
 use crate::error::Error;
+use crate::map::Map;
 use crate::node::runtime;
 use crate::place::{Place, Placeable};
 use crate::runner::Runner;
 use crate::task::Task;
+use crate::yields::Yields;
+use crate::yields::streaming::Streaming;
 use crate::{Message, Node};
 
 /// What it takes at the most to find out why a boot has failed, and to tell.
@@ -214,6 +218,34 @@ impl Pool {
         Cast::new(self.clone(), task)
     }
 
+    /// Runs a task that yields on a runner; its items come as they are made.
+    ///
+    /// See [`Streaming`] for ends, back-pressure and time-outs.
+    pub fn stream<T: Send + 'static>(&self, task: Yields<T>) -> Streaming<T> {
+        Streaming::new(self.clone(), task)
+    }
+
+    /// Runs a task for each of many inputs; the results come in their order.
+    ///
+    /// Inputs are taken as there is room for them. See [`Map`] for how many run at a time, for results as they come, and
+    /// for progress.
+    pub fn map<'a, I, R>(&self, items: I, task: impl FnMut(I::Item) -> Task<R> + Send + 'a) -> Map<'a, R>
+    where
+        I: IntoIterator<IntoIter: Send + 'a>,
+        R: Send + 'static,
+    {
+        Map::new(self.clone(), stream::iter(items.into_iter().map(task)))
+    }
+
+    /// The same for inputs that come as a stream.
+    pub fn map_stream<'a, S, R>(&self, items: S, task: impl FnMut(S::Item) -> Task<R> + Send + 'a) -> Map<'a, R>
+    where
+        S: Stream + Send + 'a,
+        R: Send + 'static,
+    {
+        Map::new(self.clone(), items.map(task))
+    }
+
     /// Starts an actor on a runner; what comes back is an ordinary ref to it.
     ///
     /// It holds a slot until it ends. See [`Place`] for links.
@@ -322,7 +354,10 @@ impl Pool {
     pub fn status(&self) -> PoolStatus {
         let state = self.0.state.lock();
         let limits = state.scale.limits();
+        let (now, time) = (Instant::now(), SystemTime::now());
         let runners = state.runners.iter().filter_map(|(id, up)| {
+            let idle_since = state.scale.idle_since(*id);
+            let idle_since = idle_since.and_then(|since| time.checked_sub(now.saturating_duration_since(since)));
             let (state, slots_used) = state.scale.state(*id)?;
             Some(RunnerStatus {
                 node: up.runner.node().to_string(),
@@ -330,6 +365,7 @@ impl Pool {
                 state,
                 slots_used,
                 up_since: up.since,
+                idle_since,
             })
         });
         PoolStatus {
@@ -529,6 +565,13 @@ impl Pool {
     /// began when it came, and that takes a moment longer than the boot.
     pub(crate) fn longest_wait(&self, timeout: Option<Duration>) -> Duration {
         timeout.unwrap_or_else(|| self.boot_timeout().saturating_add(TELLING))
+    }
+
+    /// How much can run at a time, with all the runners that there may be.
+    pub(crate) fn capacity(&self) -> usize {
+        let state = self.0.state.lock();
+        let limits = state.scale.limits();
+        limits.max.saturating_mul(limits.max_concurrency)
     }
 
     pub(crate) fn tracks_resources(&self) -> bool {

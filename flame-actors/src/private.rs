@@ -13,7 +13,8 @@ pub use crate::codec::{from_bytes, to_bytes};
 pub use crate::message::{Encoded, ReplyTo, box_message, cluster, from_boxed, reply_port};
 pub use crate::place::Snapshots;
 pub use crate::registry::{ActorEntry, TaskEntry};
-pub use crate::task::Remote;
+pub use crate::task::{Remote, Returns};
+pub use crate::yields::{Stream, YieldsItems};
 use crate::{AnyError, Error, Message, Snapshot};
 
 // ---- readable errors -----------------------------------------------------------------------------------------

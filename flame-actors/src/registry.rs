@@ -4,34 +4,55 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
 use ractor::{ActorCell, SpawnErr};
 
 use crate::Error;
 use crate::place::{self, Identity, Placeable};
-use crate::task::Remote;
+use crate::task::Returns;
+use crate::yields::YieldsItems;
 
 /// One `#[remote]` function or `task!` block.
 pub struct TaskEntry {
     pub(crate) name: &'static str,
     pub(crate) location: &'static str,
-    pub(crate) run: fn(Bytes) -> BoxFuture<'static, Result<Vec<u8>, Error>>,
+    pub(crate) body: Body,
 }
+
+/// What a runner does with the arguments.
+pub(crate) enum Body {
+    Returns(fn(Bytes) -> BoxFuture<'static, Result<Vec<u8>, Error>>),
+    Yields(fn(Bytes) -> Result<Items, Error>),
+}
+
+/// What a task yields, encoded.
+pub(crate) type Items = BoxStream<'static, Result<Vec<u8>, Error>>;
 
 impl TaskEntry {
     /// The entry of a described function.
-    pub const fn of<F: Remote>() -> Self {
-        Self { name: F::NAME, location: F::LOCATION, run: run::<F> }
+    pub const fn of<F: Returns>() -> Self {
+        Self { name: F::NAME, location: F::LOCATION, body: Body::Returns(run::<F>) }
+    }
+
+    /// The entry of a function that yields.
+    pub const fn of_stream<F: YieldsItems>() -> Self {
+        Self { name: F::NAME, location: F::LOCATION, body: Body::Yields(items::<F>) }
     }
 }
 
 inventory::collect!(TaskEntry);
 
-fn run<F: Remote>(args: Bytes) -> BoxFuture<'static, Result<Vec<u8>, Error>> {
+fn run<F: Returns>(args: Bytes) -> BoxFuture<'static, Result<Vec<u8>, Error>> {
     Box::pin(async move {
         let args = F::decode_args(&args)?;
         F::encode_output(F::run(args).await)
     })
+}
+
+fn items<F: YieldsItems>(args: Bytes) -> Result<Items, Error> {
+    Ok(Box::pin(F::run(F::decode_args(&args)?).map(F::encode_output)))
 }
 
 /// How to start a placed child: its handler, its arguments, who it is, and its supervisor.

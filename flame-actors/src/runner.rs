@@ -3,6 +3,7 @@
 pub(crate) mod agent;
 mod boot;
 mod handles;
+mod outbox;
 mod supervisor;
 pub(crate) mod terminator;
 
@@ -24,6 +25,7 @@ use crate::node::frame::{self, Exit, Frame};
 use crate::node::link::{Link, Role};
 use crate::place::{Encoded, Ward};
 use crate::pool::Slot;
+use crate::yields::inbox::Inbox;
 
 /// One runner of a pool.
 pub(crate) struct Runner {
@@ -45,6 +47,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) args: Bytes,
     pub(crate) deadline: Option<Duration>,
     pub(crate) linked: bool,
+    /// Where its items go, if it yields.
+    pub(crate) items: Option<Arc<Inbox>>,
 }
 
 /// What was asked of a runner and has not ended.
@@ -68,6 +72,7 @@ struct Run {
     slot: Option<Slot>,
     /// Whether the caller gets the slot with the result, for the actors in it.
     keep_slot: bool,
+    items: Option<Arc<Inbox>>,
 }
 
 /// The result of a task, and the slot that it ran in if that is to be kept.
@@ -162,23 +167,24 @@ impl Runner {
 
     /// Has the runner answer something, besides what its slots are for.
     pub(crate) async fn ask(self: &Arc<Self>, task: &str, args: Bytes, bound: Duration) -> Result<Bytes, Error> {
-        let outgoing = Outgoing { task, args, deadline: Some(bound), linked: true };
+        let outgoing = Outgoing { task, args, deadline: Some(bound), linked: true, items: None };
         let mut pending = self.send_task(None, outgoing, false)?;
         let timed_out = |_| Error::Timeout { stage: Stage::Running, after: bound, what: task.to_owned() };
         tokio::time::timeout(bound, pending.result()).await.map_err(timed_out)?.0
     }
 
     fn send_task(self: &Arc<Self>, slot: Option<Slot>, task: Outgoing<'_>, keep_slot: bool) -> Result<Pending, Error> {
-        let Outgoing { task, args, deadline, linked } = task;
+        let Outgoing { task, args, deadline, linked, items } = task;
+        let window = items.as_ref().map(|items| items.window);
         let (tx, result) = oneshot::channel();
         let id = {
             let mut under_way = self.work.under_way.lock();
             let id = under_way.id();
-            under_way.runs.insert(id, Run { result: tx, slot, keep_slot });
+            under_way.runs.insert(id, Run { result: tx, slot, keep_slot, items: items.clone() });
             id
         };
         let deadline_ms = deadline.map(frame::millis);
-        let sent = self.link.send(Frame::Run { id, task: task.to_owned(), deadline_ms, linked }, args);
+        let sent = self.link.send(Frame::Run { id, task: task.to_owned(), deadline_ms, linked, window }, args);
         if let Err(err) = sent {
             let unsent = self.work.under_way.lock().runs.remove(&id);
             if let Some(mut slot) = unsent.and_then(|run| run.slot) {
@@ -186,7 +192,10 @@ impl Runner {
             }
             return Err(err);
         }
-        Ok(Pending { runner: Arc::clone(self), id, result, linked, ended: false })
+        if let Some(items) = &items {
+            items.comes_from(&self.link, id);
+        }
+        Ok(Pending { runner: Arc::clone(self), id, result, linked, yields: items.is_some(), ended: false })
     }
 
     // ---- placed children ----
@@ -304,10 +313,10 @@ impl Work {
         let id = {
             let mut under_way = self.under_way.lock();
             let id = under_way.id();
-            under_way.runs.insert(id, Run { result: tx, slot: None, keep_slot: false });
+            under_way.runs.insert(id, Run { result: tx, slot: None, keep_slot: false, items: None });
             id
         };
-        link.send(Frame::Run { id, task: task.to_owned(), deadline_ms: None, linked: true }, args)?;
+        link.send(Frame::Run { id, task: task.to_owned(), deadline_ms: None, linked: true, window: None }, args)?;
         let lost = |cause| Error::RunnerLost { node: link.peer().to_string(), cause };
         tokio::select! {
             biased;
@@ -324,10 +333,16 @@ impl Role for Work {
             Frame::Leaving => drop(self.leaving.send_replace(true)),
             Frame::Ran { id, outcome } => {
                 let run = self.under_way.lock().runs.remove(&id);
-                if let Some(Run { result, slot, keep_slot }) = run {
+                if let Some(Run { result, slot, keep_slot, items: _ }) = run {
                     // First the slot: a caller that goes on at once finds it free.
                     let slot = slot.filter(|_| keep_slot && outcome.is_ok());
                     let _ = result.send((outcome.map(|()| body), slot));
+                }
+            }
+            Frame::Items { id } => {
+                let items = self.under_way.lock().runs.get(&id).and_then(|run| run.items.clone());
+                if let Some(items) = items {
+                    items.put(body);
                 }
             }
             Frame::Placed { id, outcome } => {

@@ -13,7 +13,7 @@ use crate::registry::task_key;
 use crate::stream::{self, Offered};
 use crate::{Error, codec};
 
-/// One function that can run here or on a runner. Implemented by the macros.
+/// What one function that can run here or on a runner takes and gives. Implemented by the macros.
 pub trait Remote: 'static {
     /// The function's path.
     const NAME: &'static str;
@@ -21,7 +21,7 @@ pub trait Remote: 'static {
     const LOCATION: &'static str;
     /// The arguments, as a tuple.
     type Args: Send + 'static;
-    /// What it returns.
+    /// What it returns, or what each of its items is.
     type Output: Send + 'static;
 
     /// Encodes the arguments.
@@ -34,16 +34,20 @@ pub trait Remote: 'static {
     /// # Errors
     /// [`Error::Decode`] when the bytes are not these arguments.
     fn decode_args(bytes: &[u8]) -> Result<Self::Args, Error>;
-    /// Encodes the result.
+    /// Encodes the result, or an item.
     ///
     /// # Errors
     /// [`Error::Encode`] when it refuses.
     fn encode_output(output: Self::Output) -> Result<Vec<u8>, Error>;
-    /// Decodes the result.
+    /// Decodes the result, or an item.
     ///
     /// # Errors
     /// [`Error::Decode`] when the bytes are not this result.
     fn decode_output(bytes: &[u8]) -> Result<Self::Output, Error>;
+}
+
+/// A function that returns once.
+pub trait Returns: Remote {
     /// Runs the body.
     fn run(args: Self::Args) -> impl Future<Output = Self::Output> + Send + 'static;
 }
@@ -81,31 +85,26 @@ enum State<R> {
     Done,
 }
 
-/// A [`Remote`] function with its arguments, the types of both forgotten.
+/// A function with its arguments, the types of both forgotten.
 trait Described<R>: Send {
     fn key(&self) -> String;
-    fn encode(self: Box<Self>) -> Result<Vec<u8>, Error>;
+    fn encode(self: Box<Self>) -> Result<Encoded<R>, Error>;
     fn run(self: Box<Self>) -> BoxFuture<'static, R>;
-    fn decode_output(&self) -> fn(&[u8]) -> Result<R, Error>;
 }
 
-struct With<F: Remote>(F::Args);
+struct With<F: Returns>(F::Args);
 
-impl<F: Remote> Described<F::Output> for With<F> {
+impl<F: Returns> Described<F::Output> for With<F> {
     fn key(&self) -> String {
         task_key(F::NAME, F::LOCATION)
     }
 
-    fn encode(self: Box<Self>) -> Result<Vec<u8>, Error> {
-        F::encode_args(self.0)
+    fn encode(self: Box<Self>) -> Result<Encoded<F::Output>, Error> {
+        Encoded::of::<F>(self.0)
     }
 
     fn run(self: Box<Self>) -> BoxFuture<'static, F::Output> {
         Box::pin(F::run(self.0))
-    }
-
-    fn decode_output(&self) -> fn(&[u8]) -> Result<F::Output, Error> {
-        F::decode_output
     }
 }
 
@@ -118,27 +117,34 @@ pub(crate) struct Encoded<R> {
     pub(crate) offered: Offered,
 }
 
+impl<R> Encoded<R> {
+    /// What a runner gets of a function and its arguments.
+    pub(crate) fn of<F: Remote<Output = R>>(args: F::Args) -> Result<Self, Error> {
+        let key = task_key(F::NAME, F::LOCATION);
+        let (args, offered) = stream::collect(|| F::encode_args(args));
+        let args = codec::within_limit(args?, || format!("the arguments of {key}"))?;
+        Ok(Self { key, args, decode: F::decode_output, offered })
+    }
+
+    /// The error of a description that is none any more.
+    pub(crate) fn started_here() -> Error {
+        let reason = "it was started here already".to_owned();
+        Error::Encode { what: "a task".to_owned(), reason }
+    }
+}
+
 impl<R: Send + 'static> Task<R> {
     /// Describes a call; the macros use it.
     #[doc(hidden)]
-    pub fn of<F: Remote<Output = R>>(args: F::Args) -> Self {
+    pub fn of<F: Returns<Output = R>>(args: F::Args) -> Self {
         Self(State::Described(Box::new(With::<F>(args))))
     }
 
     /// Makes of it what a runner gets.
     pub(crate) fn encode(self) -> Result<Encoded<R>, Error> {
         match self.0 {
-            State::Described(described) => {
-                let key = described.key();
-                let decode = described.decode_output();
-                let (args, offered) = stream::collect(|| described.encode());
-                let args = codec::within_limit(args?, || format!("the arguments of {key}"))?;
-                Ok(Encoded { key, args, decode, offered })
-            }
-            State::Running(_) | State::Done => {
-                let reason = "it was started here already".to_owned();
-                Err(Error::Encode { what: "a task".to_owned(), reason })
-            }
+            State::Described(described) => described.encode(),
+            State::Running(_) | State::Done => Err(Encoded::<R>::started_here()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The spans, by the `tracing` facade. Names and fields are part of the interface: docs/observing.md lists them.
+//! The spans, by the `tracing` facade. Names and fields are part of the interface: book/src/observing.md lists them.
 //!
 //! All are at level `info`, since they are the context of the log lines in them, warnings included, and have this
 //! crate's name as their target, which stays when files move. None outlives a process: those that begin where it
@@ -9,7 +9,7 @@ use tracing::{Span, info_span};
 
 const TARGET: &str = "flame_actors";
 
-/// A call or a cast, from its first look for a slot to its end.
+/// A call, a cast or a stream, from its first look for a slot to its end.
 pub(crate) fn call(pool: &str, task: &str) -> Span {
     info_span!(target: TARGET, "flame.call", pool, task, runner = Empty)
 }

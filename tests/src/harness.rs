@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::{Builder, Runtime};
 
+use crate::fly;
 use crate::journal::Entry;
 use crate::process::{command_line, descendants, kill};
 
@@ -207,7 +208,13 @@ fn run_trials(trials: Vec<Trial>, at_a_time: usize) -> ExitCode {
         }
         kill(*pid);
     }
-    if conclusion.has_failed() || left.is_empty() { conclusion.exit_code() } else { ExitCode::FAILURE }
+    let wrong = fly::end();
+    wrong.iter().for_each(|what| eprintln!("not as Fly's API has it: {what}"));
+    if conclusion.has_failed() || (left.is_empty() && wrong.is_empty()) {
+        conclusion.exit_code()
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 async fn start(lease: Option<Duration>) -> Result<Node, Error> {

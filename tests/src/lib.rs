@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `harness.rs` | [`Suite`], trials, and what a runner of the tests does |
 //! | `runners.rs` | where a trial's runners live, and pools for it |
+//! | `fly.rs` | the simulator of Fly.io that some of them live on |
 //! | `journal.rs` | a file in which other processes note what happened to them |
 //! | `process.rs` | who is alive, who descends from whom, signals |
 //! | `proxy.rs` | a network between parent and runners that can fail |
@@ -15,6 +16,7 @@
 //! | `spy.rs` | a backend that tells what it hands out, or fails |
 //! | `wait.rs` | waiting for conditions, never for luck |
 
+mod fly;
 mod harness;
 mod journal;
 pub mod process;
@@ -41,13 +43,14 @@ macro_rules! trials {
     ($($name:ident),* $(,)?) => { vec![$($crate::trial(module_path!(), stringify!($name), $name)),*] };
 }
 
-/// Trials of functions that take [`Runners`]: each against real processes, and in this process.
+/// Trials of functions that take [`Runners`]: each against real processes, in this process, and on Fly.
 #[macro_export]
 macro_rules! everywhere {
     ($($name:ident),* $(,)?) => {
         vec![$(
             $crate::trial(module_path!(), stringify!($name), || $name($crate::Runners::Processes)),
             $crate::trial(module_path!(), concat!(stringify!($name), "_in_process"), || $name($crate::Runners::InProcess)),
+            $crate::trial(module_path!(), concat!(stringify!($name), "_on_fly"), || $name($crate::Runners::Fly)),
         )*]
     };
 }

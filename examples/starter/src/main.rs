@@ -6,6 +6,7 @@ use crate::work::{Tally, TallyMsg, count_words};
 use anyhow::Result;
 use flame_actors::ractor::{ActorRef, call};
 use flame_actors::{Node, Pool};
+use flame_fly::FlyBackend;
 use flame_local::ProcessBackend;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,7 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 async fn main() -> Result<()> {
     let node = Node::start().await?; // a runner joins its parent here; anyone else becomes a parent
     let pool = Pool::builder("work").max(4).max_concurrency(10);
-    let pool = pool.backend(ProcessBackend::new());
+    let on_fly = std::env::var_os("FLY_APP_NAME").is_some();
+    let pool = if on_fly { pool.backend(FlyBackend::from_env()) } else { pool.backend(ProcessBackend::new()) };
     let pool = pool.start(&node).await?;
     if node.is_runner() {
         return Ok(node.serve().await?); // the application is up: take work until told to stop

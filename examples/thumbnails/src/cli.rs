@@ -20,6 +20,9 @@ pub(crate) struct Cli {
     /// Where the work is done
     #[arg(long, value_enum, default_value_t = Backend::Process)]
     pub(crate) backend: Backend,
+    /// How a video gets there
+    #[arg(long, value_enum, default_value_t = Transfer::Messages)]
+    pub(crate) transfer: Transfer,
     /// The greatest number of runners
     #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) runners: u16,
@@ -33,10 +36,21 @@ pub(crate) struct Cli {
 pub(crate) enum Backend {
     /// On runners that are processes of this machine
     Process,
+    /// On runners that are machines of Fly.io
+    Fly,
     /// On runners that are tasks of this process
     InProcess,
     /// In this process, without a pool
     Local,
+}
+
+/// How a video gets to where the work is done, and its thumbnails back.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Transfer {
+    /// Piece by piece to an actor, which sends each thumbnail as soon as it is made
+    Messages,
+    /// As a file that is opened here and read there by one call, which gives all thumbnails at its end
+    Stream,
 }
 
 impl Cli {

@@ -13,6 +13,12 @@ use tokio::task::JoinHandle;
 /// How much of what ffmpeg says is kept: the last words tell why it ended.
 const WORDS: usize = 4 * 1024;
 
+/// What ffmpeg is to make of a video: an image each so many seconds, of this width.
+pub(crate) fn filter(every: f64, width: Option<u32>) -> String {
+    let scale = width.map(|width| format!(",scale={width}:-2")).unwrap_or_default();
+    format!("fps=1/{every}{scale}")
+}
+
 /// Where ffmpeg reads the video.
 pub(crate) enum Input {
     /// As it is written to [`Decoder::write`].

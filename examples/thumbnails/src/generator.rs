@@ -11,8 +11,7 @@ use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef};
 use flame_actors::{ActorAddr, BoundedSender, Message, Node, placeable, runner};
 use serde::{Deserialize, Serialize};
 use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::ChildStdout;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use crate::ffmpeg::{self, Decoded, Decoder, Input, Output};
 use crate::mp4::{Layout, Sniffer};
@@ -70,9 +69,8 @@ impl Actor for ThumbnailGenerator {
     type Arguments = Open;
 
     async fn pre_start(&self, _: ActorRef<GeneratorMsg>, open: Open) -> Result<State, ActorProcessingErr> {
-        let scale = open.width.map(|width| format!(",scale={width}:-2")).unwrap_or_default();
         Ok(State {
-            filter: format!("fps=1/{}{scale}", open.every),
+            filter: ffmpeg::filter(open.every, open.width),
             parent: ActorRef::clone(&open.parent),
             stage: Stage::Head { sniffer: Sniffer::default(), bytes: Vec::new() },
         })
@@ -108,7 +106,7 @@ impl Actor for ThumbnailGenerator {
 }
 
 /// The node that this runs on: a runner, or this process' own when the actor was started locally.
-fn node_name() -> Result<String> {
+pub(crate) fn node_name() -> Result<String> {
     let here = || Node::current().map(|node| node.name().to_owned());
     runner().map(|name| name.to_string()).or_else(here).context("this process is no node")
 }
@@ -184,7 +182,7 @@ impl State {
 }
 
 /// Cuts images out of ffmpeg's output and sends them to the parent, no faster than that takes them.
-async fn send_images(mut from: ChildStdout, parent: ActorRef<VideoMsg>) -> Result<Output> {
+pub(crate) async fn send_images(mut from: impl AsyncRead + Unpin, parent: ActorRef<VideoMsg>) -> Result<Output> {
     let (mut cutter, parent) = (Cutter::new(png::LIMIT), BoundedSender::new(parent, IN_FLIGHT));
     let (mut images, mut piece) = (0, vec![0; 64 * 1024]);
     loop {
@@ -199,6 +197,6 @@ async fn send_images(mut from: ChildStdout, parent: ActorRef<VideoMsg>) -> Resul
     }
 }
 
-fn spool() -> String {
+pub(crate) fn spool() -> String {
     format!("cannot spool in {}", env::temp_dir().display())
 }

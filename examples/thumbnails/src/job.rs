@@ -10,6 +10,7 @@ use indicatif::ProgressBar;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::cli::Transfer;
 use crate::video::{VideoActor, VideoMsg};
 
 /// One video and what is to become of it.
@@ -17,6 +18,7 @@ pub(crate) struct Job {
     pub(crate) video: PathBuf,
     /// The directory for its thumbnails.
     pub(crate) out: PathBuf,
+    pub(crate) transfer: Transfer,
     pub(crate) every: f64,
     pub(crate) width: Option<u32>,
     /// Where the generator runs; in this process without one.

@@ -6,6 +6,7 @@
 //! cargo run -p thumbnails -- VIDEO... --every 1 --out thumbnails
 //! ```
 
+mod call;
 mod cli;
 mod ffmpeg;
 mod generator;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Parser as _;
 use flame_actors::{InProcess, Node, Pool};
+use flame_fly::FlyBackend;
 use flame_local::ProcessBackend;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -47,6 +49,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     let builder = Pool::builder("thumbnails").max(cli.runners.into()).max_concurrency(slots);
     let pool = match cli.backend {
         Backend::Process => Some(builder.backend(ProcessBackend::new()).start(&node).await?),
+        Backend::Fly => Some(builder.backend(on_fly()).start(&node).await?),
         Backend::InProcess => Some(builder.backend(InProcess::new()).start(&node).await?),
         Backend::Local => None,
     };
@@ -63,7 +66,8 @@ async fn run(cli: Cli) -> Result<ExitCode> {
     for (video, out) in cli.videos.iter().zip(cli.folders()) {
         let bar = bars.add(bar()?.with_prefix(video.file_name().unwrap_or_default().to_string_lossy().into_owned()));
         let (video, pool) = (video.clone(), pool.clone());
-        videos.push(Running::start(Job { video, out, every: cli.every, width: cli.size, pool, bar }).await?);
+        let (transfer, every, width) = (cli.transfer, cli.every, cli.size);
+        videos.push(Running::start(Job { video, out, transfer, every, width, pool, bar }).await?);
     }
     let (outcomes, interrupted) = outcomes(videos, ctrl_c).await;
     let failed = outcomes.iter().any(Result::is_err);
@@ -77,6 +81,11 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         return Ok(INTERRUPTED.into());
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Machines that are cheap and short-lived. They run this command too, for their image only waits to be logged into.
+fn on_fly() -> FlyBackend {
+    FlyBackend::from_env().same_command().cpu_kind("shared").cpus(4).memory_mb(1024)
 }
 
 /// What became of each video, and whether Ctrl-C ended it.

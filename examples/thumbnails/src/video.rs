@@ -13,6 +13,8 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use crate::call;
+use crate::cli::Transfer;
 use crate::generator::{GeneratorMsg, Open, ThumbnailGenerator};
 use crate::job::{Job, Summary};
 
@@ -157,7 +159,7 @@ impl State {
     }
 }
 
-/// Starts a generator and sends it the file, no faster than it takes it.
+/// Starts a generator and sends it the file, no faster than it takes it; or has one call read it.
 async fn send(job: &Job, myself: &ActorRef<VideoMsg>) -> Result<()> {
     let mut file = File::open(&job.video).await?;
     let about = file.metadata().await?;
@@ -169,6 +171,9 @@ async fn send(job: &Job, myself: &ActorRef<VideoMsg>) -> Result<()> {
     }
     fs::create_dir_all(&job.out).await.with_context(|| format!("cannot create {}", job.out.display()))?;
 
+    if job.transfer == Transfer::Stream {
+        return call::make(job, file, myself).await;
+    }
     let generator = BoundedSender::new(open_generator(job, myself).await?, IN_FLIGHT);
     loop {
         let mut chunk = Vec::with_capacity(CHUNK);

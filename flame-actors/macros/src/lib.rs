@@ -2,7 +2,7 @@
 //!
 //! | macro | what it describes | file |
 //! | --- | --- | --- |
-//! | [`#[remote]`](macro@remote) | an `async fn` that a pool can run on a runner | `remote.rs` |
+//! | [`#[remote]`](macro@remote) | an `async fn`, or a `fn` that yields, that a pool can run on a runner | `remote.rs` |
 //! | [`task!`] | the same for a block in the middle of a function | `task.rs` |
 //! | [`#[placeable]`](macro@placeable) | an actor that a pool can start on a runner | `placeable.rs` |
 //! | [`#[derive(Message)]`](macro@Message) | a message that reaches actors on other nodes | `message.rs` |
@@ -26,7 +26,7 @@ mod travel;
 
 use proc_macro::TokenStream;
 
-/// Makes an `async fn` one that a pool can run on a runner.
+/// Makes an `async fn`, or a `fn` that yields, one that a pool can run on a runner.
 ///
 /// The body stays as it was. Calling the function returns a `Task<R>` instead of a future: awaited, it runs here; given
 /// to `Pool::call` or `Pool::cast`, it runs on a runner.
@@ -47,17 +47,36 @@ use proc_macro::TokenStream;
 /// # }
 /// ```
 ///
+/// A function that yields is a plain `fn` that returns `impl Stream<Item = T>`. Calling it returns a `Yields<T>`: polled
+/// as the stream that it is, it runs here; given to `Pool::stream`, it runs on a runner, and its items come as they are
+/// made. Its body returns any stream that is `Send` and owns what it needs: one of `futures_util::stream`, of the crate
+/// `async-stream`, of a channel. What is to be awaited first is awaited in the stream.
+///
+/// ```text
+/// #[remote]
+/// fn frames(video: Video, every: u32) -> impl Stream<Item = Result<Image, MediaError>> {
+///     async_stream::try_stream! {
+///         let mut ffmpeg = Ffmpeg::open(video).await?;
+///         while let Some(frame) = ffmpeg.next(every).await? { yield frame; }
+///     }
+/// }
+///
+/// let mut images = frames(video, 5);                       // here: a stream of results
+/// let mut images = pool.stream(frames(video, 5));          // on a runner: the same, each in a result of ours
+/// ```
+///
 /// # What travels
 ///
-/// Arguments and result are owned values that implement serde's `Serialize` and `DeserializeOwned` and are `Send`. An
-/// `ActorRef<M>` travels as an argument or result of its own and inside `Option`, `Vec`, `Box`, tuples and `Result`;
+/// Arguments, result and items are owned values that implement serde's `Serialize` and `DeserializeOwned` and are `Send`. An
+/// `ActorRef<M>` travels as an argument, result or item of its own and inside `Option`, `Vec`, `Box`, tuples and `Result`;
 /// elsewhere use `ActorAddr<M>`. An `anyhow::Error` travels in the same places, by whatever alias, as the texts of its
 /// chain: `-> anyhow::Result<T>` just works. Elsewhere use `AnyError`. Generic functions, `self`, references and `impl Trait` are refused, as are more than
 /// 16 arguments. In an `impl` block the function takes no `self` and does not say `Self`.
 ///
 /// # What is generated
 ///
-/// - `fn resize(..) -> ::flame_actors::Task<R>` with the same name, visibility, documentation and arguments;
+/// - `fn resize(..) -> ::flame_actors::Task<R>`, or `-> ::flame_actors::Yields<T>` for one that yields, with the same
+///   name, visibility, documentation and arguments;
 /// - in it, out of sight, the function as it was, with its other attributes (`#[tracing::instrument]` works);
 /// - an entry in the table of tasks, named `module::path::resize`.
 #[proc_macro_attribute]

@@ -1,11 +1,14 @@
-//! `#[remote]`: an `async fn` becomes the description of its call.
+//! `#[remote]`: an `async fn`, or a `fn` that returns a stream, becomes the description of its call.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
-use syn::{Attribute, FnArg, Ident, Pat, Result, ReturnType, Signature, Type, Visibility};
+use syn::{
+    Attribute, FnArg, GenericArgument, Ident, Pat, PathArguments, Result, ReturnType, Signature, Type, TypeGroup,
+    TypeImplTrait, TypeParamBound, TypeParen, Visibility,
+};
 
 use crate::travel::{Errors, Travel};
 
@@ -56,7 +59,8 @@ impl Parse for Item {
 impl Item {
     fn expand(self, errors: &mut Errors) -> Result<TokenStream> {
         let Self { attrs, vis, sig, body } = self;
-        check(&sig, errors);
+        let items = items(&sig.output)?;
+        check(&sig, items.is_some(), errors);
 
         let mut params = Vec::new();
         for input in &sig.inputs {
@@ -77,9 +81,10 @@ impl Item {
                 }
             }
         }
-        let output = match &sig.output {
-            ReturnType::Default => unit(sig.ident.span()),
-            ReturnType::Type(_, ty) => (**ty).clone(),
+        let (output, stream) = match (items, &sig.output) {
+            (Some((item, stream)), _) => (item, Some(stream)),
+            (None, ReturnType::Default) => (unit(sig.ident.span()), None),
+            (None, ReturnType::Type(_, ty)) => ((**ty).clone(), None),
         };
         let Some(result) = errors.catch(Travel::in_function(&output)) else {
             return Ok(TokenStream::new());
@@ -89,25 +94,64 @@ impl Item {
         let types: Vec<_> = params.iter().map(|param| param.ty.clone()).collect();
         let name = &sig.ident;
         let (outer, inner) = split(attrs);
-        let function = Function { attrs: inner, name: name.clone(), params, output, result, body };
+        let function = Function { attrs: inner, name: name.clone(), params, output, result, stream, body };
         let description = function.describe();
         let output = &function.output;
-        let task = quote_spanned!(output.span()=> ::flame_actors::Task<#output>);
+        let task = match function.stream {
+            None => quote_spanned!(output.span()=> ::flame_actors::Task<#output>),
+            Some(_) => quote_spanned!(output.span()=> ::flame_actors::Yields<#output>),
+        };
         Ok(quote! {
             #(#outer)*
             #[allow(clippy::too_many_arguments)]
             #vis fn #name(#(#names: #types),*) -> #task {
                 #description
-                ::flame_actors::Task::of::<__Flame>((#(#names,)*))
+                <#task>::of::<__Flame>((#(#names,)*))
             }
         })
     }
 }
 
-fn check(sig: &Signature, errors: &mut Errors) {
+/// The items of `impl Stream<Item = T>`, and that type; `None` for a function that returns once.
+fn items(output: &ReturnType) -> Result<Option<(Type, Type)>> {
+    let ReturnType::Type(_, ty) = output else { return Ok(None) };
+    let mut stripped = &**ty;
+    while let Type::Group(TypeGroup { elem, .. }) | Type::Paren(TypeParen { elem, .. }) = stripped {
+        stripped = elem;
+    }
+    let Type::ImplTrait(TypeImplTrait { bounds, .. }) = stripped else { return Ok(None) };
+    let stream = bounds.iter().find_map(|bound| match bound {
+        TypeParamBound::Trait(bound) => bound.path.segments.last().filter(|last| last.ident == "Stream"),
+        _ => None,
+    });
+    let Some(stream) = stream else { return Ok(None) };
+    let arguments = match &stream.arguments {
+        PathArguments::AngleBracketed(arguments) => Some(&arguments.args),
+        _ => None,
+    };
+    let item = arguments.into_iter().flatten().find_map(|argument| match argument {
+        GenericArgument::AssocType(item) if item.ident == "Item" => Some(item.ty.clone()),
+        _ => None,
+    });
+    let none =
+        || syn::Error::new_spanned(ty, "which items does it yield? write `impl Stream<Item = T>` with their type");
+    item.ok_or_else(none).map(|item| Some((item, (**ty).clone())))
+}
+
+fn check(sig: &Signature, yields: bool, errors: &mut Errors) {
     let name = &sig.ident;
-    if sig.asyncness.is_none() {
-        errors.at(sig.fn_token, format!("a task is asynchronous: write `async fn {name}`"));
+    match (&sig.asyncness, yields) {
+        (None, false) => errors.at(
+            sig.fn_token,
+            format!(
+                "a task is asynchronous: write `async fn {name}`, or `-> impl Stream<Item = T>` for one that yields"
+            ),
+        ),
+        (Some(asyncness), true) => errors.at(
+            asyncness,
+            format!("what a task that yields awaits, it awaits in its stream: write `fn {name}`, without `async`"),
+        ),
+        _ => {}
     }
     if let Some(unsafety) = &sig.unsafety {
         errors.at(unsafety, "a task is called by the runner, which can promise nothing: write a safe `async fn`");
@@ -144,6 +188,8 @@ pub(crate) struct Function {
     pub(crate) params: Vec<Param>,
     pub(crate) output: Type,
     pub(crate) result: Travel,
+    /// What it returns if it yields; `output` is an item then.
+    pub(crate) stream: Option<Type>,
     pub(crate) body: TokenStream,
 }
 
@@ -157,7 +203,7 @@ pub(crate) struct Param {
 impl Function {
     /// `struct __Flame` with the function as it was, its `Remote`, and its entry in the table of tasks.
     pub(crate) fn describe(&self) -> TokenStream {
-        let Self { attrs, name, params, output, result, body } = self;
+        let Self { attrs, name, params, output, result, stream, body } = self;
         let text = name.unraw().to_string();
         let args: Vec<_> = (0..params.len()).map(|n| format_ident!("__{n}", span = Span::mixed_site())).collect();
         let types: Vec<_> = params.iter().map(|param| &param.ty).collect();
@@ -170,20 +216,37 @@ impl Function {
         let assertions = params.iter().map(|param| &param.travel).chain([result]).flat_map(Travel::needs);
         let assertions = assertions.map(|need| need.assertion());
         // Spanned at the function's name: there the compiler says that its future is not `Send`.
-        let run = quote_spanned! {name.span()=>
-            fn run((#(#args,)*): Self::Args)
-                -> impl ::core::future::Future<Output = Self::Output> + ::core::marker::Send + 'static
-            {
-                __Flame::#name(#(#args),*)
-            }
+        let run = match stream {
+            None => quote_spanned! {name.span()=>
+                impl ::flame_actors::__private::Returns for __Flame {
+                    fn run((#(#args,)*): Self::Args)
+                        -> impl ::core::future::Future<Output = Self::Output> + ::core::marker::Send + 'static
+                    {
+                        __Flame::#name(#(#args),*)
+                    }
+                }
+            },
+            Some(_) => quote_spanned! {name.span()=>
+                impl ::flame_actors::__private::YieldsItems for __Flame {
+                    fn run((#(#args,)*): Self::Args)
+                        -> impl ::flame_actors::__private::Stream<Item = Self::Output> + ::core::marker::Send + 'static
+                    {
+                        __Flame::#name(#(#args),*)
+                    }
+                }
+            },
         };
+        let function = match stream {
+            None => quote!(#[allow(clippy::unused_async)] async fn #name(#(#signature),*) -> #output #body),
+            Some(stream) => quote!(fn #name(#(#signature),*) -> #stream #body),
+        };
+        let entry = if stream.is_some() { quote!(of_stream) } else { quote!(of) };
         quote! {
             struct __Flame;
 
             impl __Flame {
                 #(#attrs)*
-                #[allow(clippy::unused_async)]
-                async fn #name(#(#signature),*) -> #output #body
+                #function
             }
 
             const _: () = {
@@ -229,12 +292,12 @@ impl Function {
                         let __output = (&__codec).decode(__bytes)?;
                         ::core::result::Result::Ok(#result_from_wire)
                     }
-
-                    #run
                 }
 
+                #run
+
                 ::flame_actors::__private::inventory::submit! {
-                    ::flame_actors::__private::TaskEntry::of::<__Flame>()
+                    ::flame_actors::__private::TaskEntry::#entry::<__Flame>()
                 }
             };
         }

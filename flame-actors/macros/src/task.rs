@@ -104,6 +104,7 @@ impl Task {
             params,
             output,
             result,
+            stream: None,
             body: self.body,
         };
         let description = function.describe();

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+/// No boot is given up later.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
 /// Runs out after a bound, and can be stopped and begun anew.
 pub(crate) struct Clock {
     bound: Duration,
@@ -32,7 +35,8 @@ impl Clock {
     }
 
     pub(crate) fn deadline(&self) -> Instant {
-        self.since.borrow().unwrap_or_else(Instant::now) + self.bound
+        let since = self.since.borrow().unwrap_or_else(Instant::now);
+        since.checked_add(self.bound).unwrap_or_else(|| since + FAR)
     }
 
     /// Does this unless the time runs out.
@@ -52,7 +56,7 @@ impl Clock {
             let changed = match began {
                 None => since.changed().await,
                 Some(began) => {
-                    let left = (began + self.bound).saturating_duration_since(Instant::now());
+                    let left = self.bound.saturating_sub(began.elapsed());
                     tokio::select! {
                         changed = since.changed() => changed,
                         () = tokio::time::sleep(left) => return,
@@ -75,6 +79,13 @@ mod tests {
         let start = Instant::now();
         assert_eq!(Clock::new(BOUND).bound(std::future::pending::<()>()).await, None);
         assert!(start.elapsed() >= BOUND);
+    }
+
+    #[tokio::test]
+    async fn the_longest_bound_is_none() {
+        let clock = Clock::new(Duration::MAX);
+        assert_eq!(clock.bound(tokio::task::yield_now()).await, Some(()));
+        assert!(clock.deadline() > Instant::now() + FAR / 2);
     }
 
     #[tokio::test]

@@ -59,12 +59,28 @@ pub(crate) enum Frame {
         grace_ms: u64,
     },
 
-    /// Run a task. The body holds its arguments.
+    /// Run a task. The body holds its arguments. One that yields has a window: so many items it may make before the
+    /// first `Credit`.
     Run {
         id: u64,
         task: String,
         deadline_ms: Option<u64>,
         linked: bool,
+        window: Option<u32>,
+    },
+    /// The next piece of what it has yielded, in the body; see `yields/pieces.rs`. All of it comes before its `Ran`.
+    Items {
+        id: u64,
+    },
+    /// So much of that was read: as much more may be made.
+    Credit {
+        id: u64,
+        items: u32,
+        bytes: u64,
+    },
+    /// Nobody reads it any more, and the task goes on all the same.
+    Unread {
+        id: u64,
     },
     /// It ended. The body holds its result.
     Ran {
@@ -185,8 +201,25 @@ impl Frame {
 const MAX_FRAME_BYTES: usize = MAX_MESSAGE_BYTES + 64 * 1024;
 
 /// Encodes the head of a frame.
-pub(crate) fn encode_head(frame: &Frame) -> Vec<u8> {
+fn encode_head(frame: &Frame) -> Vec<u8> {
     rmp_serde::to_vec(frame).expect("heads are plain data")
+}
+
+/// The head of a frame, for the wire.
+///
+/// # Errors
+/// [`Error::TooLarge`].
+pub(crate) fn head(frame: Frame) -> Result<Vec<u8>, Error> {
+    let mut head = encode_head(&frame);
+    if !fits(&head) {
+        // Somebody waits for what it says, so it is said in fewer words.
+        head = encode_head(&frame.clipped());
+    }
+    if !fits(&head) {
+        let limit = usize::from(u16::MAX);
+        return Err(Error::TooLarge { what: "a frame's head".to_owned(), size: head.len(), limit });
+    }
+    Ok(head)
 }
 
 /// A frame that is longer than this is sent in parts of this size.
@@ -229,7 +262,7 @@ impl<'a> Writing<'a> {
 }
 
 /// Whether a head can be sent; texts in it (reasons, panics) may be of any length.
-pub(crate) fn fits(head: &[u8]) -> bool {
+fn fits(head: &[u8]) -> bool {
     head.len() <= usize::from(u16::MAX)
 }
 
@@ -288,7 +321,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn run() -> Frame {
-        Frame::Run { id: 7, task: "a::b".into(), deadline_ms: Some(3), linked: true }
+        Frame::Run { id: 7, task: "a::b".into(), deadline_ms: Some(3), linked: true, window: None }
     }
 
     fn all(reader: &mut Reader, bytes: &[u8]) -> Vec<(Frame, Vec<u8>)> {

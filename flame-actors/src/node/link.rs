@@ -6,7 +6,7 @@
 
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock, Weak};
@@ -33,6 +33,14 @@ pub(crate) trait Role: Send + Sync + 'static {
     fn closed(&self, cause: &Cause);
 }
 
+/// What is made in pieces, each when the link writes it.
+///
+/// It waits behind all that is queued, and sources take turns: nobody waits for more than a few pieces.
+pub(crate) trait Source: Send + Sync + 'static {
+    /// The next piece. After `None` the link is to be told when there is more.
+    fn take(&self) -> Option<(Frame, Bytes)>;
+}
+
 /// One end of a link.
 pub(crate) struct Link {
     peer: Arc<str>,
@@ -57,6 +65,7 @@ enum Outgoing {
 #[derive(Default)]
 struct WriteQueue {
     frames: Mutex<Vec<(Vec<u8>, Bytes)>>,
+    sources: Mutex<VecDeque<Arc<dyn Source>>>,
     /// Heartbeats, which do not wait behind what is queued: a lease is not to end for much to say.
     beats: Mutex<Vec<Vec<u8>>>,
     ready: Notify,
@@ -173,15 +182,7 @@ impl Link {
         match &self.out {
             Outgoing::Wire(queue) => {
                 let is_beat = matches!(frame, Frame::Ping(_) | Frame::Pong(_));
-                let mut head = frame::encode_head(&frame);
-                if !frame::fits(&head) {
-                    // Somebody waits for what it says, so it is said in fewer words.
-                    head = frame::encode_head(&frame.clipped());
-                }
-                if !frame::fits(&head) {
-                    let limit = usize::from(u16::MAX);
-                    return Err(Error::TooLarge { what: "a frame's head".to_owned(), size: head.len(), limit });
-                }
+                let head = frame::head(frame)?;
                 if is_beat {
                     queue.beats.lock().push(head);
                 } else {
@@ -198,6 +199,27 @@ impl Link {
                 None => Err(self.lost(Cause::ConnectionClosed)),
             },
         }
+    }
+
+    /// Has a source written, until it has nothing more for the moment; who else sends goes first.
+    ///
+    /// An error says that the link is closed.
+    pub(crate) fn send_from(&self, source: Arc<dyn Source>) -> Result<(), Error> {
+        if let Some(cause) = self.cause() {
+            return Err(self.lost(cause));
+        }
+        match &self.out {
+            Outgoing::Wire(queue) => {
+                queue.sources.lock().push_back(source);
+                queue.ready.notify_one();
+            }
+            Outgoing::Memory(_) => {
+                while let Some((frame, body)) = source.take() {
+                    self.send(frame, body)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Sends a message to an actor. Its reply goes to `sink`, and its permit is given back when it is taken from the

@@ -243,8 +243,9 @@ impl Pool {
                 state.failures.add(error.clone(), round);
                 let attempts = state.failures.count;
                 self.0.metrics.booted(None);
-                if matches!(error, Error::BuildMismatch { .. } | Error::Config { .. }) {
-                    // Trying again would give the same: those who wait are told now.
+                let is_final = matches!(error, Error::BuildMismatch { .. } | Error::Config { .. });
+                if is_final && state.runners.is_empty() {
+                    // Trying again would give the same, and no slot will be free: those who wait are told now.
                     for waiter in state.scale.queue.drain() {
                         let _ = waiter.send(Err(error.clone()));
                     }

@@ -59,14 +59,14 @@ pub enum Event {
         /// Boots that failed since the last one that did not, this one included.
         attempts: u32,
     },
-    /// A call, a cast or a placement got its slot after it had to wait for one.
+    /// A call, a cast, a stream or a placement got its slot after it had to wait for one.
     Waited {
         /// The runner that it got.
         runner: String,
         /// How long it waited.
         waited: Duration,
     },
-    /// A call or a cast has ended.
+    /// A call, a cast or a stream has ended.
     Finished {
         /// Where it ran.
         runner: String,
@@ -77,7 +77,7 @@ pub enum Event {
         /// What went wrong, if anything did; [`Error::Cancelled`] when its caller has gone.
         error: Option<Error>,
     },
-    /// A call or a cast ended without having run.
+    /// A call, a cast or a stream ended without having run.
     NotRun {
         /// The task.
         task: String,

@@ -1,4 +1,4 @@
-//! A pool's numbers, by the `metrics` facade. The names are part of the interface: docs/observing.md lists them.
+//! A pool's numbers, by the `metrics` facade. The names are part of the interface: book/src/observing.md lists them.
 
 use std::time::Duration;
 

@@ -442,6 +442,11 @@ impl<W> Scale<W> {
         };
         Some((state, load.used))
     }
+
+    /// Since when a runner has nothing to do.
+    pub(crate) fn idle_since(&self, id: u64) -> Option<Instant> {
+        self.runners.get(&id)?.idle_since
+    }
 }
 
 impl<W> fmt::Debug for Scale<W> {

@@ -161,14 +161,14 @@ impl Pool {
         self.0.events.tell(event);
     }
 
-    /// A call or a cast has ended.
+    /// A call, a cast or a stream has ended.
     pub(crate) fn ran(&self, runner: &Arc<Runner>, task: &str, ran: Duration, error: Option<Error>) {
         self.0.metrics.ran(error.is_none(), ran);
         let (runner, task) = (|| runner.node().to_string(), || task.to_owned());
         self.0.events.tell(|| Event::Finished { runner: runner(), task: task(), ran, error });
     }
 
-    /// A call or a cast has ended before it was sent.
+    /// A call, a cast or a stream has ended before it was sent.
     pub(crate) fn not_run(&self, task: &str, error: &Error) {
         self.0.events.tell(|| Event::NotRun { task: task.to_owned(), error: error.clone() });
     }

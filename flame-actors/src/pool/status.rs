@@ -49,4 +49,9 @@ pub struct RunnerStatus {
     pub slots_used: usize,
     /// Since when it serves, by this node's clock.
     pub up_since: SystemTime,
+    /// Since when it has nothing to do, by this node's clock; `None` while it has work or leaves.
+    ///
+    /// The time of [`idle_shutdown_after`](crate::PoolBuilder::idle_shutdown_after) counts from then. A runner that an
+    /// [`idle_shutdown_check`](crate::PoolBuilder::idle_shutdown_check) keeps counts from that check on.
+    pub idle_since: Option<SystemTime>,
 }

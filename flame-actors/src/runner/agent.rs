@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorRef, ActorRuntime};
 use tokio::runtime::Handle;
@@ -16,6 +17,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use super::outbox::{self, Outbox};
 use super::supervisor::{Ended, Supervisor, SupervisorMsg};
 use super::terminator::{Terminator, TerminatorMsg};
 use crate::error::{Cause, ChildError, Error, Stage, panic_text};
@@ -24,6 +26,7 @@ use crate::node::link::{Link, Role};
 use crate::node::route;
 use crate::node::runtime;
 use crate::place::{Identity, Saving};
+use crate::registry::{Body, TaskEntry};
 use crate::task::cancelled::Run;
 use crate::task::context::on_runner;
 use crate::{MAX_MESSAGE_BYTES, codec, files, registry, telemetry};
@@ -64,6 +67,8 @@ struct Doing {
     linked: bool,
     /// It was told to end; a start that does not yield comes to life all the same, and ends then.
     condemned: bool,
+    /// Of a task that yields.
+    outbox: Option<Arc<Outbox>>,
 }
 
 /// How to end it.
@@ -152,20 +157,30 @@ impl Agent {
 
     // ---- tasks ----
 
-    fn run(self: &Arc<Self>, id: u64, task: String, args: Bytes, bound: Option<Duration>, linked: bool) {
+    fn run(
+        self: &Arc<Self>,
+        id: u64,
+        task: String,
+        args: Bytes,
+        bound: Option<Duration>,
+        linked: bool,
+        window: Option<u32>,
+    ) {
         let Some(entry) = registry::task(&task) else {
             return self.send(Frame::Ran { id, outcome: Err(Error::UnknownTask(task)) }, Bytes::new());
         };
+        let outbox = window.map(|window| Outbox::new(id, window));
         // From now on, as for the caller, however long it takes until a thread is free.
         let deadline = bound.and_then(|after| Some((after, Instant::now().checked_add(after)?)));
         let run = Run::new(deadline.map(|(_, deadline)| deadline));
         let report = Report { agent: Arc::clone(self), id, run: Arc::clone(&run), outcome: None };
         let end = End { run: Some(Arc::clone(&run)), abort: None };
         // Entered before it can end, which is at once on a runtime that shuts down.
-        self.work.lock().tasks.insert(id, Doing { end, linked, condemned: false });
+        self.work.lock().tasks.insert(id, Doing { end, linked, condemned: false, outbox: outbox.clone() });
         let doing = self.app.spawn(on_runner(Arc::clone(&self.node), Some(run), async move {
             let mut report = report;
-            let body = (entry.run)(args).instrument(telemetry::run(&task, &report.agent.node));
+            let body =
+                report.agent.body(entry, args, &task, outbox).instrument(telemetry::run(&task, &report.agent.node));
             let mut body = AssertUnwindSafe(body).catch_unwind();
             let result = match deadline {
                 None => body.await,
@@ -191,14 +206,58 @@ impl Agent {
         }
     }
 
+    /// The result of a task; one that yields gives its items to its outbox, and returns nothing.
+    fn body(
+        self: &Arc<Self>,
+        entry: &'static TaskEntry,
+        args: Bytes,
+        task: &str,
+        outbox: Option<Arc<Outbox>>,
+    ) -> BoxFuture<'static, Result<Vec<u8>, Error>> {
+        match (&entry.body, outbox) {
+            (Body::Returns(run), None) => run(args),
+            (Body::Yields(items), Some(outbox)) => {
+                let (agent, task) = (Arc::clone(self), task.to_owned());
+                Box::pin(async move {
+                    outbox::fill(&outbox, items(args)?, &task, || agent.send_from(&outbox)).await?;
+                    Ok(Vec::new())
+                })
+            }
+            // The types at the parent do not let it ask for this.
+            (Body::Returns(_), Some(_)) | (Body::Yields(_), None) => {
+                ready(Err(Error::UnknownTask(task.to_owned()))).boxed()
+            }
+        }
+    }
+
+    fn send_from(&self, outbox: &Arc<Outbox>) {
+        if let Some(link) = self.link()
+            && let Err(err) = link.send_from(Arc::clone(outbox) as _)
+        {
+            tracing::debug!(%err, "not sent to the parent");
+        }
+    }
+
     fn ran(&self, id: u64, outcome: Result<Bytes, Error>) {
-        self.work.lock().tasks.remove(&id);
+        let ended = self.work.lock().tasks.remove(&id);
         let (outcome, body) = match outcome {
             Ok(body) => (Ok(()), body),
             Err(err) => (Err(err), Bytes::new()),
         };
-        self.send(Frame::Ran { id, outcome }, body);
+        match ended.and_then(|doing| doing.outbox) {
+            // Behind its items.
+            Some(outbox) => {
+                if outbox.end(outcome) {
+                    self.send_from(&outbox);
+                }
+            }
+            None => self.send(Frame::Ran { id, outcome }, body),
+        }
         self.work_ended();
+    }
+
+    fn outbox(&self, id: u64) -> Option<Arc<Outbox>> {
+        self.work.lock().tasks.get(&id).and_then(|doing| doing.outbox.clone())
     }
 
     // ---- placed children ----
@@ -226,7 +285,7 @@ impl Agent {
         let handler = body.split_to(handler);
         let report = Start { agent: Arc::clone(self), id, linked, outcome: None };
         let supervisor = self.supervisor.get_cell();
-        self.work.lock().starting.insert(id, Doing { end: End::default(), linked, condemned: false });
+        self.work.lock().starting.insert(id, Doing { end: End::default(), linked, condemned: false, outbox: None });
         let doing = self.app.spawn(async move {
             let mut report = report;
             let identity = Identity { snapshot, ..identity };
@@ -412,8 +471,18 @@ impl Agent {
 impl Role for Arc<Agent> {
     fn receive(&self, link: &Arc<Link>, frame: Frame, body: Bytes) {
         match frame {
-            Frame::Run { id, task, deadline_ms, linked } => {
-                self.run(id, task, body, deadline_ms.map(Duration::from_millis), linked);
+            Frame::Run { id, task, deadline_ms, linked, window } => {
+                self.run(id, task, body, deadline_ms.map(Duration::from_millis), linked, window);
+            }
+            Frame::Credit { id, items, bytes } => {
+                if let Some(outbox) = self.outbox(id) {
+                    outbox.grant(items, bytes);
+                }
+            }
+            Frame::Unread { id } => {
+                if let Some(outbox) = self.outbox(id) {
+                    outbox.unread();
+                }
             }
             Frame::Cancel { id } => {
                 let end = self.work.lock().tasks.get(&id).map(|doing| doing.end.clone());
@@ -438,6 +507,8 @@ impl Role for Arc<Agent> {
     }
 
     fn closed(&self, cause: &Cause) {
+        let unread: Vec<_> = self.work.lock().tasks.values().filter_map(|doing| doing.outbox.clone()).collect();
+        unread.iter().for_each(|outbox| outbox.unread());
         self.tell_terminator(TerminatorMsg::ParentLost(cause.clone()));
     }
 }

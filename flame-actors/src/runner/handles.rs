@@ -20,6 +20,7 @@ pub(crate) struct Pending {
     pub(super) id: u64,
     pub(super) result: oneshot::Receiver<Ran>,
     pub(super) linked: bool,
+    pub(super) yields: bool,
     pub(super) ended: bool,
 }
 
@@ -51,8 +52,11 @@ impl Pending {
     }
 
     fn cancel(&mut self) {
-        if self.linked && !std::mem::replace(&mut self.ended, true) {
-            let _ = self.runner.link.send(Frame::Cancel { id: self.id }, Bytes::new());
+        if (self.linked || self.yields) && !std::mem::replace(&mut self.ended, true) {
+            let id = self.id;
+            // One that goes on without its reader would wait for credit.
+            let frame = if self.linked { Frame::Cancel { id } } else { Frame::Unread { id } };
+            let _ = self.runner.link.send(frame, Bytes::new());
         }
     }
 }

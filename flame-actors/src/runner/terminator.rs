@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use crate::node::frame::Frame;
     use crate::node::link::{Link, Role};
-    use crate::registry::{self, TaskEntry};
+    use crate::registry::{self, Body, TaskEntry};
 
     const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -102,10 +102,10 @@ mod tests {
         TaskEntry {
             name: "take",
             location: "terminator.rs",
-            run: |args| Box::pin(async move {
+            body: Body::Returns(|args| Box::pin(async move {
                 tokio::time::sleep(Duration::from_secs(args[0].into())).await;
                 Ok(Vec::new())
-            }),
+            })),
         }
     }
 
@@ -155,7 +155,7 @@ mod tests {
 
         fn runs(self, seconds: u8, linked: bool) -> Self {
             let task = registry::task_key("take", "terminator.rs");
-            let run = Frame::Run { id: seconds.into(), task, deadline_ms: None, linked };
+            let run = Frame::Run { id: seconds.into(), task, deadline_ms: None, linked, window: None };
             self.link.send(run, Bytes::from(vec![seconds])).unwrap();
             self
         }

@@ -20,6 +20,7 @@ mod panics;
 mod references;
 mod structs;
 mod wire;
+mod yields;
 
 use flame_actors::ractor::rpc::CallResult;
 use flame_actors::ractor::{ActorRef, RpcReplyPort};

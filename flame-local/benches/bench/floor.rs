@@ -31,6 +31,8 @@ const PING: usize = 16;
 const COPY: u8 = b'c';
 /// What reads and writes of many bytes are made of.
 pub(crate) const CHUNK: usize = 64 * 1024;
+/// What a ping is made of that asks for more than itself: as much as can be written.
+const SEND: u8 = 9;
 
 /// The other end, a process of its own like a runner. It ends when this is dropped.
 pub(crate) struct Peer {
@@ -124,6 +126,20 @@ impl Connection {
         ensure!(self.0.read_u64().await? == bytes as u64, "the peer has not got all of it");
         Ok(per_second(bytes, start))
     }
+
+    /// How many items of this size a second come when the other end does nothing but write. It does so for ever.
+    pub(crate) async fn items(mut self, size: usize, total: usize) -> anyhow::Result<f64> {
+        let (mut bytes, mut left) = (vec![0; CHUNK], size * total);
+        let start = Instant::now();
+        self.0.write_all(&[SEND; PING]).await?;
+        self.0.flush().await?;
+        while left > 0 {
+            let read = self.0.read(&mut bytes).await?;
+            ensure!(read > 0, "the peer has ended");
+            left = left.saturating_sub(read);
+        }
+        Ok(per_second(total, start))
+    }
 }
 
 /// How many pings a second come back over all these connections together, one at a time on each.
@@ -187,6 +203,9 @@ async fn reflect(mut stream: server::TlsStream<TcpStream>) -> std::io::Result<()
         match stream.read(&mut bytes).await? {
             0 => return Ok(()),
             read if bytes[0] == COPY => return take(stream, read - 1).await,
+            _ if bytes[0] == SEND => loop {
+                stream.write_all(&[SEND; CHUNK]).await?;
+            },
             read => {
                 stream.write_all(&bytes[..read]).await?;
                 stream.flush().await?;

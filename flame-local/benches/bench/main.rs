@@ -12,6 +12,7 @@ mod plain;
 mod report;
 mod sample;
 mod streams;
+mod yields;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -31,11 +32,12 @@ struct Section {
     rows: fn(Node) -> BoxFuture<'static, anyhow::Result<Vec<Row>>>,
 }
 
-const SECTIONS: [Section; 4] = [
+const SECTIONS: [Section; 5] = [
     Section { name: "calls", pinned: true, rows: |node| Box::pin(calls::rows(node)) },
     Section { name: "checkout", pinned: true, rows: |node| Box::pin(checkout::rows(node)) },
     Section { name: "growth", pinned: false, rows: |node| Box::pin(growth::rows(node)) },
     Section { name: "streams", pinned: false, rows: |node| Box::pin(streams::rows(node)) },
+    Section { name: "yields", pinned: false, rows: |node| Box::pin(yields::rows(node)) },
 ];
 
 /// Makes this executable measure one section.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use flame_actors::__private::Remote;
+use flame_actors::__private::{Remote, Returns};
 use flame_actors::{Error, Pool, Task, provided, remote, task};
 use flame_tests::{Greeting, Journal, Runners, eventually, everywhere, node, trials};
 use libtest_mimic::Trial;
@@ -135,7 +135,9 @@ impl Remote for Unlisted {
     fn decode_output(_: &[u8]) -> Result<(), Error> {
         Ok(())
     }
+}
 
+impl Returns for Unlisted {
     async fn run((): ()) {}
 }
 

@@ -274,7 +274,7 @@ async fn no_message_waits_where_none_is_to_be_held() {
             }
         }
     });
-    assert_eq!(added.await, []);
+    assert_eq!(added.await, Vec::<u64>::new());
     pool.shutdown().await;
 }
 

@@ -91,7 +91,7 @@ async fn one_for_all_places_all_again(on: Runners) {
         child.started(2).await;
         assert!(child.journal.count("dropped") == 1);
     }
-    assert_eq!(call!(children[2].probe, ProbeMsg::Added).unwrap(), [], "it has started anew");
+    assert_eq!(call!(children[2].probe, ProbeMsg::Added).unwrap(), Vec::<u64>::new(), "it has started anew");
     pool.shutdown().await;
 }
 

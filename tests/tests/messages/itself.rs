@@ -164,7 +164,7 @@ async fn what_is_sent_to_a_starting_child_arrives_in_order_once_it_has_started(o
     }
     let cried = cried.await.unwrap();
     // In process nothing is encoded between the child and an actor that it sends to, so that one has the child's own ref.
-    assert_eq!(cried.child == child, on == Runners::Processes);
+    assert_eq!(cried.child == child, on != Runners::InProcess);
     let early = eventually("the early call", cried.call).await.unwrap().expect("it was answered");
     assert!(early.into_iter().eq(0..EARLY));
     assert!(call!(child, EarlyMsg::Added).unwrap().into_iter().eq(0..2 * EARLY));

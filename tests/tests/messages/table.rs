@@ -1,4 +1,4 @@
-//! Each operation, in each direction, with each end: what `docs/references.md` says.
+//! Each operation, in each direction, with each end: what `book/src/references.md` says.
 
 use std::future::Future;
 use std::time::Duration;

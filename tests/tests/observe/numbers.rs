@@ -10,7 +10,7 @@ use flame_local::ProcessBackend;
 use flame_tests::{
     BEFORE_START, Broken, Entry, Journal, Runners, eventually, everywhere, node, process, trials, until,
 };
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
 use libtest_mimic::Trial;
 
 use crate::recorder::{Numbers, numbers};
@@ -21,6 +21,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_pool_that_has_ended_counts_nothing_any_more,
         a_runner_that_is_sent_away_is_no_loss,
         waiting_is_no_part_of_running,
+        a_stream_is_counted_as_a_call_is,
     ];
     all.extend(trials![
         a_runner_that_is_killed_is_counted_with_its_cause,
@@ -111,6 +112,31 @@ async fn everything_that_happens_is_counted(runners: Runners) {
     let waits = given(&pool, "flame_queue_wait_seconds", &[]);
     assert_eq!(waits.len(), 6, "five calls and a child");
     assert_eq!(waits.iter().filter(|wait| **wait > 0.0).count(), 3, "{waits:?}");
+    pool.shutdown().await;
+    assert_all_gone(&pool);
+}
+
+/// Numbers from 0 on.
+#[remote]
+pub(crate) fn count_to(end: u64) -> impl Stream<Item = u64> {
+    tracing::info!("counts to {end}");
+    stream::iter(0..end).map(|n| if n < 10 { n } else { panic!("that is too far") })
+}
+
+async fn a_stream_is_counted_as_a_call_is(runners: Runners) {
+    let pool = runners.start().await;
+    let mut under_way = pool.stream(count_to(3)).window(1);
+    assert_eq!(under_way.next().await, Some(Ok(0)));
+    assert_eq!(gauges(&pool), [0.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
+    assert_eq!(under_way.count().await, 2);
+    assert_eq!(gauges(&pool), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+    assert_eq!(pool.stream(count_to(20)).count().await, 11, "with its panic");
+    let mut dropped = pool.stream(count_to(3)).window(1);
+    assert_eq!(dropped.next().await, Some(Ok(0)));
+    drop(dropped);
+    let outcomes = ["ok", "failed"].map(|outcome| count(&pool, "flame_run_seconds", &[("outcome", outcome)]));
+    assert_eq!(outcomes, [1, 2]);
+    assert_eq!(count(&pool, "flame_queue_wait_seconds", &[]), 3);
     pool.shutdown().await;
     assert_all_gone(&pool);
 }
@@ -211,7 +237,7 @@ async fn a_pool_that_ends_while_it_boots_leaves_no_number_behind() {
     assert_eq!(pool.status().booting, 0);
 }
 
-/// As docs/observing.md says: a pool takes its handles when it starts.
+/// As book/src/observing.md says: a pool takes its handles when it starts.
 async fn a_recorder_that_comes_after_the_pool_hears_nothing() {
     let (node, early) = (node(), Numbers::default());
     let builder = Runners::InProcess.pool();

@@ -1,4 +1,4 @@
-//! docs/observing.md lists what there is, and nothing else.
+//! book/src/observing.md lists what there is, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::collector::all_spans;
 use crate::numbers::Idler;
 use crate::recorder::{Described, numbers};
 
-const PAGE: &str = include_str!("../../../docs/observing.md");
+const PAGE: &str = include_str!("../../../book/src/observing.md");
 
 pub(crate) fn trials() -> Vec<Trial> {
     trials![the_page_has_every_metric, the_page_has_every_span, the_page_shows_a_status_as_it_is]

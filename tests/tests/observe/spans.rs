@@ -2,11 +2,12 @@
 
 use flame_actors::{remote, runner, task};
 use flame_tests::{Broken, Journal, Runners, eventually, everywhere, node, trials, until};
+use futures_util::StreamExt as _;
 use libtest_mimic::Trial;
 use tracing::{Instrument as _, info_span};
 
 use crate::collector::{Line, closed, line, spans};
-use crate::numbers::{Idler, hold};
+use crate::numbers::{Idler, count_to, hold};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut all = everywhere![
@@ -15,6 +16,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         what_a_task_logs_when_it_is_dropped_is_in_its_span,
         a_placement_has_a_span_until_the_child_has_started,
         a_cast_is_in_nobodys_span,
+        a_stream_has_the_spans_of_a_call,
     ];
     all.extend(trials![a_boot_has_a_span_of_its_own_with_the_reason_of_its_failure]);
     all
@@ -129,6 +131,22 @@ async fn a_cast_is_in_nobodys_span(runners: Runners) {
     assert_eq!((call.parent, call.closed), (None, false));
     std::fs::write(journal.entry().path().with_file_name("go"), "").unwrap();
     closed("flame.call", "pool", pool.name()).await;
+    pool.shutdown().await;
+}
+
+async fn a_stream_has_the_spans_of_a_call(runners: Runners) {
+    let pool = runners.start().await;
+    let name = pool.name().to_owned();
+    let request = info_span!("request", of = name);
+    let end = 5 + name.bytes().map(u64::from).sum::<u64>() % 5;
+    assert_eq!(pool.stream(count_to(end)).count().instrument(request).await as u64, end);
+    let call = closed("flame.call", "pool", &name).await;
+    assert_eq!(call.parent().unwrap().name, "request");
+    let runner = pool.status().runners[0].node.clone();
+    assert!(call.value("task").contains("count_to") && call.value("runner") == runner, "{call:?}");
+    let line = pool.call(heard(format!("counts to {end}"))).await.unwrap().unwrap();
+    let [run] = &line.within[..] else { panic!("{line:?}") };
+    assert_eq!((&*run.name, run.value("task")), ("flame.run", call.value("task")));
     pool.shutdown().await;
 }
 

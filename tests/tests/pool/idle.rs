@@ -1,6 +1,6 @@
 //! Runners that leave for having nothing to do, or for their age.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use flame_actors::{Event, Leave, Pool, remote, runner};
 use flame_tests::{Entry, Journal, Runners, eventually, everywhere, node, process, trials, until};
@@ -18,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_runner_that_got_work_while_it_was_asked_stays,
         a_runner_of_the_minimum_is_not_asked,
         no_more_are_asked_than_may_go,
+        a_runner_says_since_when_it_has_nothing_to_do,
         a_runner_that_is_too_old_is_replaced,
         a_runner_that_is_too_old_ends_its_work,
     ];
@@ -182,6 +183,25 @@ async fn the_minimum_goes_when_it_may_and_comes_back_with_who_has_to_wait() {
     pool.call(whereabouts()).await.unwrap();
     until("the minimum was there again", || backend.boots() == 4).await;
     until("and is gone again", || backend.destroyed() == 4).await;
+    pool.shutdown().await;
+}
+
+async fn a_runner_says_since_when_it_has_nothing_to_do(on: Runners) {
+    let pool = on.pool().start(&node()).await.unwrap();
+    let before = SystemTime::now();
+    pool.call(whereabouts()).await.unwrap();
+    let first = idle_runners(&pool, 1).await.runners[0].idle_since.expect("it has nothing to do");
+    let (journal, slack) = (Journal::new(), Duration::from_millis(100));
+    assert!(before <= first + slack && first <= SystemTime::now() + slack, "{first:?} after {before:?}");
+    tokio::time::sleep(4 * slack).await;
+    let again = pool.status().runners[0].idle_since.expect("it still has nothing to do");
+    assert!(again.max(first).duration_since(again.min(first)).unwrap() <= slack, "it is a time, and not a duration");
+    let (_, call) = holding(&pool, &journal).await;
+    assert_eq!(pool.status().runners[0].idle_since, None, "it has work");
+    let_go(&journal.entry());
+    call.await.unwrap().unwrap();
+    let next = idle_runners(&pool, 1).await.runners[0].idle_since.expect("it has nothing to do again");
+    assert!(next > again + slack, "{next:?} after {again:?}");
     pool.shutdown().await;
 }
 

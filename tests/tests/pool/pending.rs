@@ -23,6 +23,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_backend_that_panics_has_failed,
         a_backend_that_panics_at_the_end_of_a_runner_harms_nobody,
         another_build_is_told_at_once,
+        what_would_fail_again_is_told_at_once_unless_a_slot_may_come_free,
         a_runner_that_comes_late_is_refused,
         a_caller_who_leaves_while_it_boots_leaves_a_warm_runner,
     ]);
@@ -194,6 +195,25 @@ async fn another_build_is_told_at_once() {
 }
 
 /// Its boot has failed by then, and its place may have been taken.
+/// A quota, as an example: the runners that there are go on, and so does who waits for one of them.
+async fn what_would_fail_again_is_told_at_once_unless_a_slot_may_come_free() {
+    let backend = Scripted::new([Verdict::Refuse("no key")]);
+    let pool = Runners::InProcess.pool().max(2).max_concurrency(1).backend(backend.clone());
+    let pool = pool.start(&node()).await.unwrap();
+    let start = Instant::now();
+    let err = pool.call(whereabouts()).await.unwrap_err();
+    assert!(matches!(&err, Error::Config { reason, .. } if reason == "no key"), "{err}");
+    assert!(start.elapsed() < Duration::from_secs(10));
+
+    backend.say([Verdict::Up, Verdict::Refuse("no more than one")]);
+    let journal = Journal::new();
+    let calls = holders(&pool, &journal, 2);
+    until("the second boot has failed", || pool.status().failed_boots == 1).await;
+    until("the first call runs", || started(&journal) == 1).await;
+    finish(&journal, calls).await;
+    pool.shutdown().await;
+}
+
 async fn a_runner_that_comes_late_is_refused() {
     let spy = Spy::new(&[(BEFORE_START, "600000")]);
     let pool = Runners::Processes.pool().boot_timeout(Duration::from_millis(300)).backend(spy.clone());

@@ -12,6 +12,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 pub(crate) enum Verdict {
     Up,
     Fail(&'static str),
+    /// As one that would fail again.
+    Refuse(&'static str),
     Panic(&'static str),
 }
 
@@ -72,6 +74,9 @@ impl Backend for Scripted {
                 Verdict::Up => InProcess::new().boot(boot).await,
                 Verdict::Fail(reason) => {
                     Err(Error::Backend { backend: self.name().to_owned(), reason: reason.to_owned() })
+                }
+                Verdict::Refuse(reason) => {
+                    Err(Error::Config { option: self.name().to_owned(), reason: reason.to_owned() })
                 }
                 // As a panic, without a line on standard error.
                 Verdict::Panic(text) => std::panic::resume_unwind(Box::new(text)),

@@ -60,7 +60,7 @@ impl Placed {
     /// In each of the phases.
     async fn in_all(on: Runners) -> Vec<Self> {
         let mut phases = vec![Phase::Up, Phase::BackOff, Phase::Waiting, Phase::Starting];
-        if on == Runners::Processes {
+        if on != Runners::InProcess {
             phases.push(Phase::Lost);
         }
         join_all(phases.into_iter().map(|phase| Self::begin(phase, on))).await

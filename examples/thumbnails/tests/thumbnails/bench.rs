@@ -61,10 +61,20 @@ impl Bench {
         self.marked(command, backend, videos)
     }
 
-    fn marked(&self, mut command: Command, backend: &str, videos: &[&Path]) -> Command {
-        let (name, value) = self.mark.split_once('=').expect("a name and a value");
+    /// The variable that marks the processes of this bench.
+    pub(crate) fn mark(&self) -> (&str, &str) {
+        self.mark.split_once('=').expect("a name and a value")
+    }
+
+    /// Where spools go.
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.dir.path().join("tmp")
+    }
+
+    pub(crate) fn marked(&self, mut command: Command, backend: &str, videos: &[&Path]) -> Command {
+        let (name, value) = self.mark();
         command.args(videos).args(["--backend", backend, "--out"]).arg(self.out());
-        command.env(name, value).env("TMPDIR", self.dir.path().join("tmp"));
+        command.env(name, value).env("TMPDIR", self.spool());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -103,7 +113,7 @@ impl Bench {
         // Before its output is read, which whoever is left would hold open.
         wait("all processes are gone", || self.processes().is_empty());
         let output = child.wait_with_output().expect("an exit status");
-        let spool: Vec<_> = fs::read_dir(self.dir.path().join("tmp")).expect("the directory for spools").collect();
+        let spool: Vec<_> = fs::read_dir(self.spool()).expect("the directory for spools").collect();
         assert!(spool.is_empty(), "left behind: {spool:?}");
         Ended::from(output)
     }

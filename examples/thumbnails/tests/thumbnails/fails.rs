@@ -21,8 +21,11 @@ fn files_that_are_no_videos_are_refused_with_what_ffmpeg_says() {
             let bench = Bench::new();
             let video = bench.dir().join(name);
             fs::write(&video, content).unwrap();
-            bench.run(&mut bench.command(backend, &[&video])).failed_with(&[name, said]);
-            assert!(images(&bench.out()).is_empty());
+            for transfer in ["messages", "stream"] {
+                let mut command = bench.command(backend, &[&video]);
+                bench.run(command.args(["--transfer", transfer])).failed_with(&[name, said]);
+                assert!(images(&bench.out()).is_empty());
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ mod bench;
 mod clip;
 mod ends;
 mod fails;
+mod fly;
 mod makes;
 
 /// Where the generators run.

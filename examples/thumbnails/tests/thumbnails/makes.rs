@@ -30,6 +30,19 @@ fn every_kind_of_clip_gives_the_thumbnails_that_ffmpeg_gives() {
 }
 
 #[test]
+fn a_file_that_is_read_by_one_call_gives_the_same() {
+    for kind in STREAMABLE.into_iter().chain(SPOOLED) {
+        let video = clip(kind);
+        for backend in BACKENDS {
+            let bench = Bench::new();
+            let ended = bench.run(bench.command(backend, &[&video]).args(["--every", "0.5", "--transfer", "stream"]));
+            ended.went_well();
+            assert!(images(&bench.out()) == reference(&video, "0.5"), "{kind:?}, backend {backend}: {ended:?}");
+        }
+    }
+}
+
+#[test]
 fn every_interval_gives_the_thumbnails_that_ffmpeg_gives() {
     let video = clip(STREAMABLE[0]);
     for every in ["1", "0.3", "3", "100"] {

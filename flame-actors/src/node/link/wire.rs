@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 
 use super::{Link, Outgoing, WriteQueue};
 use crate::error::Cause;
-use crate::node::frame::{Frame, Reader, Writing};
+use crate::node::frame::{self, Frame, Reader, Writing};
 use crate::node::lease::{Moment, Standing};
 
 /// Above this many bytes a batch is written before more is added to it.
@@ -19,6 +19,29 @@ impl WriteQueue {
         for head in self.beats.lock().drain(..) {
             Writing::new(&head, &[]).put(buf);
         }
+    }
+
+    /// All frames that are queued, and then some pieces of sources.
+    fn take(&self) -> Vec<(Vec<u8>, Bytes)> {
+        // First the pieces, so that whatever was sent before what is in them is among the frames.
+        let mut pieces = self.take_pieces();
+        let mut frames = std::mem::take(&mut *self.frames.lock());
+        frames.append(&mut pieces);
+        frames
+    }
+
+    /// As many pieces as go in one batch, of all sources by turns: what comes in the meantime goes before the rest.
+    fn take_pieces(&self) -> Vec<(Vec<u8>, Bytes)> {
+        let (mut pieces, mut bytes) = (Vec::new(), 0);
+        while bytes < BATCH_BYTES {
+            let Some(source) = self.sources.lock().pop_front() else { break };
+            let Some((frame, body)) = source.take() else { continue };
+            self.sources.lock().push_back(source);
+            let head = frame::head(frame).expect("what sources say can be cut to what a head can hold");
+            bytes += head.len() + body.len();
+            pieces.push((head, body));
+        }
+        pieces
     }
 }
 
@@ -105,7 +128,7 @@ impl Link {
                 return Err(Cause::LeaseExpired);
             }
             let batch = match standing {
-                Standing::Good => std::mem::take(&mut *queue.frames.lock()),
+                Standing::Good => queue.take(),
                 _ => Vec::new(),
             };
             queue.put_beats(&mut buf);
@@ -155,5 +178,61 @@ pub(super) async fn lease_loop(link: Arc<Link>) {
             () = tokio::time::sleep(pause) => {}
             _ = link.wait_closed() => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::node::link::Source;
+
+    /// So many pieces of 32 KiB, whose number is the link's business.
+    struct Pieces {
+        id: u64,
+        left: AtomicU64,
+    }
+
+    impl Source for Pieces {
+        fn take(&self) -> Option<(Frame, Bytes)> {
+            let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            left.ok().map(|_| (Frame::Items { id: self.id }, Bytes::from(vec![0; 32 * 1024])))
+        }
+    }
+
+    fn queue(sources: &[(u64, u64)]) -> WriteQueue {
+        let queue = WriteQueue::default();
+        for &(id, left) in sources {
+            queue.sources.lock().push_back(Arc::new(Pieces { id, left: AtomicU64::new(left) }));
+        }
+        queue
+    }
+
+    /// What is written next.
+    fn next(queue: &WriteQueue) -> Vec<Frame> {
+        let frame = |(head, _): (Vec<u8>, Bytes)| rmp_serde::from_slice(&head).unwrap();
+        queue.take().into_iter().map(frame).collect()
+    }
+
+    fn items(of: &[u64]) -> Vec<Frame> {
+        of.iter().map(|id| Frame::Items { id: *id }).collect()
+    }
+
+    #[test]
+    fn sources_take_turns_and_a_batch_has_no_more_than_fits() {
+        let queue = queue(&[(1, 3), (2, 1), (3, 2)]);
+        assert_eq!(next(&queue), items(&[1, 2]));
+        assert_eq!(next(&queue), items(&[3, 1]));
+        assert_eq!(next(&queue), items(&[3, 1]));
+        assert_eq!(next(&queue), []);
+    }
+
+    #[test]
+    fn a_frame_waits_for_one_batch_of_pieces_however_many_there_are() {
+        let queue = queue(&[(1, 100), (2, 100)]);
+        assert_eq!(next(&queue), items(&[1, 2]));
+        queue.frames.lock().push((frame::head(Frame::Ready).unwrap(), Bytes::new()));
+        assert_eq!(next(&queue), [vec![Frame::Ready], items(&[1, 2])].concat());
     }
 }
