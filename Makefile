@@ -2,7 +2,7 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo live fly test bench check fmt clippy docs deny book picture recording need-cargo need-cc need-ffmpeg need-chromium need-ip need-openssl need-rustfmt need-clippy need-mdbook
+.PHONY: help demo live fly test bench check fmt clippy docs deny book picture recording publish-check semver need-cargo need-cc need-ffmpeg need-chromium need-ip need-openssl need-rustfmt need-clippy need-mdbook
 
 DEMO := target/demo
 CLIP := $(DEMO)/clip.mkv
@@ -14,7 +14,7 @@ MDBOOK_VERSION := 0.5.4
 MDBOOK := target/tools/mdbook-$(MDBOOK_VERSION)
 
 help: ## Lists the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 demo: need-cargo need-cc need-ffmpeg ## Makes thumbnails of a video on a runner, with examples/thumbnails; VIDEO=... for one of yours
 	@rm -rf $(THUMBNAILS) && mkdir -p $(DEMO)
@@ -59,6 +59,16 @@ deny: ## Checks dependencies against deny.toml as far as that works offline, if 
 	else \
 		echo "cargo-deny is not installed: the tests check the licences, nothing checks advisories"; \
 	fi
+
+publish-check: need-cargo need-cc ## Packages each crate, builds the packages, and stops short of the upload; needs the registry
+	cargo publish --locked --workspace --dry-run
+
+# A release is a tag v*. Against another revision: make semver BASELINE=main
+BASELINE ?= $(shell git describe --tags --match 'v*' --abbrev=0 2>/dev/null)
+semver: ## Compares the interface with the last release, by cargo-semver-checks
+	@cargo semver-checks --version >/dev/null 2>&1 || { echo "cargo-semver-checks is missing; install it with: cargo install --locked cargo-semver-checks" >&2; exit 1; }
+	@[[ -n "$(BASELINE)" ]] || { echo "there is no release yet to compare with: say BASELINE=<revision>" >&2; exit 1; }
+	cargo semver-checks --workspace --baseline-rev "$(BASELINE)"
 
 book: need-mdbook ## Builds the guide into target/book; needs a network the first time, for mdBook
 	@$(MDBOOK)/bin/mdbook build book

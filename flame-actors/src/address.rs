@@ -17,6 +17,31 @@ use crate::node::route;
 /// the receiver gets is an ordinary local `ActorRef`: the actor itself on its own node, elsewhere a proxy that stands
 /// for it. An address whose actor is gone becomes a ref to a stopped actor.
 ///
+/// ```
+/// use flame_actors::ractor::{ActorRef, MessagingErr};
+/// use flame_actors::{ActorAddr, Message};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Message)]
+/// enum Progress {
+///     Percent(u8),
+/// }
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Open {
+///     path: String,
+///     tell: ActorAddr<Progress>,
+/// }
+///
+/// fn open(path: String, tell: &ActorRef<Progress>) -> Open {
+///     Open { path, tell: tell.into() }
+/// }
+///
+/// fn half_way(open: &Open) -> Result<(), MessagingErr<Progress>> {
+///     open.tell.cast(Progress::Percent(50)) // as on the ref itself
+/// }
+/// ```
+///
 /// # Errors
 /// Serialising fails in a process that is not a [`Node`](crate::Node) yet; deserialising fails when the address is of
 /// an actor with other messages.
@@ -94,15 +119,34 @@ impl<'de, M: Message> Deserialize<'de> for ActorAddr<M> {
 }
 
 /// For `#[serde(with = "flame_actors::actor_ref")]` on a field of type `ActorRef<M>`.
+///
+/// ```
+/// use flame_actors::{Message, ractor::ActorRef};
+///
+/// #[derive(Message)]
+/// struct Percent(u8);
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Open {
+///     #[serde(with = "flame_actors::actor_ref")]
+///     tell: ActorRef<Percent>,
+/// }
+/// ```
 pub mod actor_ref {
     use super::{ActorRef, Deserialize, Deserializer, Message, Serialize, Serializer, route};
 
     /// Writes the actor's address.
+    ///
+    /// # Errors
+    /// When this process is not a [`Node`](crate::Node) yet.
     pub fn serialize<M: Message, S: Serializer>(actor: &ActorRef<M>, serializer: S) -> Result<S::Ok, S::Error> {
         route::address_of(actor).map_err(serde::ser::Error::custom)?.serialize(serializer)
     }
 
     /// Makes a local ref of an address.
+    ///
+    /// # Errors
+    /// When the address is of an actor with other messages.
     pub fn deserialize<'de, M: Message, D: Deserializer<'de>>(deserializer: D) -> Result<ActorRef<M>, D::Error> {
         let address = route::Address::deserialize(deserializer)?;
         route::resolve(&address).map_err(serde::de::Error::custom)

@@ -27,6 +27,46 @@ use crate::pool::Event;
 /// its first runner, since pools are declared on runners too; settings that are missing are an error of `boot`.
 ///
 /// The futures run on the runtime that also keeps the leases: they must not block.
+///
+/// ```
+/// use flame_actors::{Backend, Boot, BoxFuture, Error, Instance, InstanceState};
+///
+/// # mod cloud {
+/// #     pub async fn start(_name: &str, _variable: (&str, &str)) -> Result<String, String> { Ok("1".to_owned()) }
+/// #     pub async fn end(_id: &str) -> Result<(), String> { Ok(()) }
+/// #     pub async fn is_up(_id: &str) -> Result<bool, String> { Ok(true) }
+/// # }
+/// #[derive(Debug)]
+/// struct Cloud;
+///
+/// fn failed(reason: String) -> Error {
+///     Error::Backend { backend: "cloud".to_owned(), reason }
+/// }
+///
+/// impl Backend for Cloud {
+///     fn name(&self) -> &'static str {
+///         "cloud"
+///     }
+///
+///     fn boot<'a>(&'a self, boot: &'a Boot) -> BoxFuture<'a, Result<Instance, Error>> {
+///         Box::pin(async {
+///             let (name, secret) = boot.environment().await?; // what the runner needs to join
+///             cloud::start(boot.runner(), (name, &secret)).await.map(Instance::new).map_err(failed)
+///         })
+///     }
+///
+///     fn destroy<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<(), Error>> {
+///         Box::pin(async { cloud::end(instance.id()).await.map_err(failed) })
+///     }
+///
+///     fn inspect<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Result<InstanceState, Error>> {
+///         Box::pin(async {
+///             let is_up = cloud::is_up(instance.id()).await.map_err(failed)?;
+///             Ok(if is_up { InstanceState::Running } else { InstanceState::Unknown })
+///         })
+///     }
+/// }
+/// ```
 pub trait Backend: fmt::Debug + Send + Sync + 'static {
     /// The name in errors and logs, such as `process`.
     fn name(&self) -> &'static str;
@@ -180,7 +220,7 @@ impl Boot {
         wait.await
     }
 
-    /// Tells the listeners of the pool that the runner is booted in another way than was tried first, and why.
+    /// Tells the pool's listeners that the runner is booted in another way, and why.
     pub fn fell_back(&self, from: impl Into<String>, to: impl Into<String>, reason: impl Into<String>) {
         let (runner, from, to, reason) = (self.runner.to_string(), from.into(), to.into(), reason.into());
         (self.tell)(Event::FellBack { runner, from, to, reason });
@@ -276,6 +316,20 @@ impl fmt::Debug for Boot {
 ///
 /// The interface and the semantics are those of every other backend, codec, limits and guardians included, so that a
 /// mistake shows in development. A runner is no second node, and its work shares this process' memory, threads and end.
+///
+/// ```
+/// use std::process::id;
+/// use flame_actors::{Error, InProcess, Node, Pool, task};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// let node = Node::start().await?;
+/// let pool = Pool::builder("here").backend(InProcess::new()).start(&node).await?;
+/// assert_eq!(pool.call(task!([] -> u32 { id() })).await?, id());
+/// # node.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct InProcess;

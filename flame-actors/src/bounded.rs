@@ -8,12 +8,12 @@ use tokio::sync::Semaphore;
 use crate::Message;
 use crate::message::{Permit, permit};
 
-/// A sender that has a bounded number of messages under way to an actor, wherever that lives.
+/// A sender with a bounded number of messages under way to an actor.
 ///
 /// A mailbox takes whatever is sent to it; a fast sender fills the memory of a slow actor, or of everything between
 /// the two. [`send`](Self::send) waits instead until fewer than `in_flight` of this sender's messages are between it
-/// and the actor's handler: a message counts until the actor takes it from its mailbox. Clones share the bound; two
-/// senders of one actor each have their own.
+/// and the actor's handler, wherever that lives: a message counts until the actor takes it from its mailbox. Clones
+/// share the bound; two senders of one actor each have their own.
 ///
 /// ```
 /// # use flame_actors::{BoundedSender, Message, ractor::{Actor, ActorProcessingErr, ActorRef}};

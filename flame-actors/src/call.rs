@@ -39,6 +39,22 @@ impl<R> Request<R> {
 
 /// A call that is about to be made; await it, or hand it to `tokio::spawn`.
 ///
+/// ```
+/// # use flame_actors::{Error, Node, Pool, remote};
+/// # #[remote] async fn add(a: u32, b: u32) -> u32 { a + b }
+/// # use std::time::Duration;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// # let node = Node::start().await?;
+/// # let pool = Pool::builder("sums").start(&node).await?;
+/// let sums = (0..3).map(|n| pool.call(add(n, n)).timeout(Duration::from_secs(5)));
+/// let sums: Vec<u32> = futures_util::future::try_join_all(sums).await?;
+/// assert_eq!(sums, [0, 2, 4]);
+/// # node.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// [`Error::Timeout`] with the stage that ran out, [`Error::RunnerLost`] when the runner ended with the task written
 /// to it, [`Error::Panicked`], [`Error::Encode`], [`Error::Decode`], [`Error::TooLarge`], [`Error::UnknownTask`],
@@ -84,9 +100,10 @@ impl<R: Send + 'static> Call<R> {
         self
     }
 
-    /// Whether actors whose refs come back in the result keep the runner, and this call's slot on it, until they end.
+    /// Whether actors whose refs come back in the result keep the runner.
     ///
-    /// By default as the pool says with [`PoolBuilder::track_resources`](crate::PoolBuilder::track_resources).
+    /// Until they end they keep this call's slot on it, too. By default as the pool says with
+    /// [`PoolBuilder::track_resources`](crate::PoolBuilder::track_resources).
     pub fn track_resources(mut self, track: bool) -> Self {
         self.0.set(|request| request.track = track);
         self

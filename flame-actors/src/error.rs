@@ -7,6 +7,17 @@ use serde::{Deserialize, Serialize};
 /// Why a call, a cast, a placement or a boot did not succeed.
 ///
 /// It is [`Clone`] and serialisable, so that a task may return it and a runner may send it.
+///
+/// ```
+/// use flame_actors::{Error, Stage};
+///
+/// fn may_be_tried_again(err: &Error) -> bool {
+///     match err {
+///         Error::Timeout { stage: Stage::Waiting, .. } | Error::PoolFull { .. } | Error::Boot { .. } => true,
+///         _ => false, // such as RunnerLost: it may have been done
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Error {

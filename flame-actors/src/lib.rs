@@ -50,6 +50,19 @@
 //! The files in the order in which a request walks: `pool.rs`, `call.rs`, `runner.rs`, `runner/agent.rs`, `place.rs`;
 //! below them `node/`, the connections.
 //!
+//! # Crates
+//!
+//! | crate | what it is |
+//! | --- | --- |
+//! | `flame-actors` | this one: nodes, pools, calls, placed actors, messages, and [`InProcess`] |
+//! | `flame-actors-macros` | the macros, which are re-exported here |
+//! | `flame-local` | `ProcessBackend`: runners as child processes; helpers for tests of code that uses pools |
+//! | `flame-fly` | `FlyBackend`: runners as machines of Fly.io |
+//! | `flame-fly-sim` | that platform's API on this computer, for tests |
+//! | [`ractor`], [`ractor_cluster`] | the actors and their sessions, at exactly 0.16.5, re-exported here |
+//!
+//! There are no feature flags: all of it is always there. It runs on Linux, and needs Rust 1.95.
+//!
 //! # Goals
 //!
 //! - One changed line moves work to another machine.
@@ -61,6 +74,11 @@
 //! - A cluster of equals: a runner belongs to the node that booted it.
 //! - Durable work: delivery is at most once, and nothing is tried again by itself.
 //! - Different programs: parent and runner are the same build, and that is checked.
+
+#![warn(clippy::missing_errors_doc)]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("flame-actors runs on Linux only");
 
 // The macros name this crate as others do, and it uses them itself.
 extern crate self as flame_actors;
@@ -90,7 +108,14 @@ mod telemetry;
 mod yields;
 
 pub use flame_actors_macros::{LocalMessage, Message, placeable, remote, task};
+/// The actor framework, at exactly version 0.16.5: use it through here.
+///
+/// The version is pinned because messages and links rely on what exactly it does. Another version beside it would have
+/// other types: an `Actor` of that one is none of this one's.
 pub use ractor;
+/// Sessions between nodes, at exactly version 0.16.5, as [`ractor`].
+///
+/// Needed by name only for [`ractor::pg`] across nodes and for actors that `#[message(cluster)]` announces.
 pub use ractor_cluster;
 
 pub use self::address::{ActorAddr, actor_ref};
@@ -118,3 +143,7 @@ pub use self::yields::streaming::Streaming;
 
 /// A boxed future, as [`Backend`]'s methods return it.
 pub type BoxFuture<'a, T> = futures_util::future::BoxFuture<'a, T>;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;

@@ -173,6 +173,9 @@ impl Drop for ReplyTo {
 }
 
 /// The reply port of a decoded message: what is sent into it is encoded and goes back.
+///
+/// # Errors
+/// [`Error::Decode`] when there is nowhere to reply to.
 pub fn reply_port<T: Send + 'static>(
     reply: Option<ReplyTo>,
     encode: fn(T) -> Result<Vec<u8>, Error>,
@@ -220,6 +223,9 @@ impl<M: Message> ractor::Message for Envelope<M> {
 }
 
 /// Boxes a message for its receiver; one for an actor elsewhere leaves here and now.
+///
+/// # Errors
+/// When it cannot be encoded or sent, which is logged.
 pub fn box_message<M: Message>(message: M, pid: &ActorId) -> Result<BoxedMessage, BoxedDowncastErr> {
     use ractor::Message as _;
     let permit = permit::take();
@@ -239,6 +245,9 @@ pub fn box_message<M: Message>(message: M, pid: &ActorId) -> Result<BoxedMessage
 }
 
 /// Takes a message out of its box.
+///
+/// # Errors
+/// When it has left for another node, or is another message.
 pub fn from_boxed<M: Message>(boxed: BoxedMessage) -> Result<M, BoxedDowncastErr> {
     use ractor::Message as _;
     match Envelope::<M>::from_boxed(boxed)? {
@@ -304,6 +313,9 @@ pub mod cluster {
     use tokio::sync::oneshot;
 
     /// Encodes a message for a ractor_cluster session.
+    ///
+    /// # Errors
+    /// When it cannot be encoded, which is logged.
     pub fn serialize<M: Message>(message: M) -> Result<SerializedMessage, BoxedDowncastErr> {
         let encoded = message.encode().map_err(|err| {
             tracing::warn!(%err, message = std::any::type_name::<M>(), "a message was not sent");
@@ -330,6 +342,9 @@ pub mod cluster {
     }
 
     /// Decodes a message from a ractor_cluster session.
+    ///
+    /// # Errors
+    /// When the bytes are not this message, which is logged.
     pub fn deserialize<M: Message>(message: SerializedMessage) -> Result<M, BoxedDowncastErr> {
         let (args, reply) = match message {
             SerializedMessage::Cast { args, .. } => (args, None),

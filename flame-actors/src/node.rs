@@ -44,6 +44,20 @@ const DESTROY_BOUND: Duration = Duration::from_secs(5);
 /// There is one per process; it is cheap to clone. [`start`](Self::start) joins the parent when this process was
 /// booted as a runner; any other process becomes a parent. A parent opens its listener when it first boots a runner
 /// that needs it.
+/// ```no_run
+/// use flame_actors::{Error, Node, Pool};
+/// # async fn serve_web(_: Pool) -> Result<(), Error> { Ok(()) }
+///
+/// #[tokio::main]
+/// async fn main() -> Result<(), Error> {
+///     let node = Node::start().await?; // a runner joins its parent here; anyone else becomes a parent
+///     let pool = Pool::builder("ffmpeg").max(10).start(&node).await?;
+///     if node.is_runner() {
+///         return node.serve().await; // the application is up: take work until told to stop
+///     }
+///     serve_web(pool).await
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Node(Arc<Inner>);
 
@@ -79,6 +93,17 @@ static NODE: OnceCell<Node> = OnceCell::const_new();
 impl Node {
     /// Starts this process' node with the defaults, or returns the one that was started before.
     ///
+    /// ```
+    /// # use flame_actors::{Error, Node};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// let node = Node::start().await?;
+    /// assert!(!node.is_runner()); // no pool has booted this process
+    /// assert_eq!(Node::start().await?.name(), node.name()); // the same one
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Join`] when this process was booted as a runner and cannot join, [`Error::BuildMismatch`] when the
     /// parent is another build, [`Error::Config`] when two tasks share a name.
@@ -87,6 +112,17 @@ impl Node {
     }
 
     /// Sets what differs from the defaults before the start.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use flame_actors::{Error, Node};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// let node = Node::builder().name("web").lease(Duration::from_secs(5)).start().await?;
+    /// assert!(node.name().starts_with("web-")); // and a part that is unique per boot
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder() -> NodeBuilder {
         NodeBuilder::new()
     }
@@ -114,6 +150,23 @@ impl Node {
     /// Gives tasks and actors on this node something to find with [`provided`](crate::provided).
     ///
     /// One value per type; a second one takes the place of the first.
+    ///
+    /// ```
+    /// # use flame_actors::{Error, Node, Pool, provided, task};
+    /// struct Db(&'static str); // a pool of connections, in an application
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// let node = Node::start().await?;
+    /// node.provide(Db(if node.is_runner() { "one connection" } else { "ten connections" }));
+    ///
+    /// let pool = Pool::builder("work").start(&node).await?;
+    /// let db = pool.call(task!([] -> Result<String, Error> { Ok(provided::<Db>()?.0.to_owned()) })).await??;
+    /// assert_eq!(db, "ten connections"); // runners in this process share its node
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn provide<T: Send + Sync + 'static>(&self, value: T) {
         self.0.provided.write().insert(TypeId::of::<T>(), Arc::new(value));
     }

@@ -71,6 +71,21 @@ pub trait Placeable: Actor {
 /// `SupervisionEvent`: `ActorTerminated` with its reason, or `ActorFailed` with a [`ChildError`](crate::ChildError).
 /// Without one it ends with its pool. Dropped half-way, the future leaves nothing behind.
 ///
+/// ```
+/// # use flame_actors::ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
+/// # use flame_actors::{Error, Message, Pool, Restart, placeable};
+/// # #[derive(Message)] enum RoomMsg { Say(String) }
+/// # struct Room;
+/// # #[placeable]
+/// # impl Actor for Room {
+/// #     type Msg = RoomMsg; type State = (); type Arguments = String;
+/// #     async fn pre_start(&self, _: ActorRef<RoomMsg>, _: String) -> Result<(), ActorProcessingErr> { Ok(()) }
+/// # }
+/// async fn open(pool: &Pool, me: &ActorCell) -> Result<ActorRef<RoomMsg>, Error> {
+///     pool.place_child(Room, "lobby".to_owned()).linked_to(me).restart(Restart::Transient).await
+/// }
+/// ```
+///
 /// # Errors
 /// [`Error::NotStarted`] with the error of `pre_start`, [`Error::Panicked`] with the panic of it, and those of
 /// [`Call`](crate::Call).
@@ -172,8 +187,10 @@ where
         self
     }
 
-    /// Makes a [`PlacementSupervisor`] the child's supervisor, which decides about restarts by its strategy and its own
-    /// intensity; [`restart`](Self::restart) says whether this child comes back at all.
+    /// Makes a [`PlacementSupervisor`] the child's supervisor.
+    ///
+    /// That decides about restarts by its strategy and its own intensity; [`restart`](Self::restart) says whether this
+    /// child comes back at all.
     pub fn supervised_by(mut self, supervisor: &ActorRef<PlacementSupervisorMsg>) -> Self {
         self.set(|request| {
             request.supervisor = Some(supervisor.get_cell());

@@ -55,6 +55,25 @@ const TELLING: Duration = Duration::from_secs(1);
 ///
 /// It is cheap to clone, and does not end when the last clone is dropped, but by [`shutdown`](Self::shutdown), with
 /// its node, or with the supervisor given to [`PoolBuilder::linked_to`].
+///
+/// ```
+/// use flame_actors::{Error, Node, Pool, remote};
+///
+/// #[remote]
+/// async fn add(a: u32, b: u32) -> u32 {
+///     a + b
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// let node = Node::start().await?;
+/// let pool = Pool::builder("sums").max(4).max_concurrency(10).start(&node).await?;
+/// let (one, other) = tokio::try_join!(pool.call(add(1, 2)), pool.call(add(3, 4)))?;
+/// assert_eq!((one, other), (3, 7));
+/// pool.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Pool(Arc<Inner>);
 
@@ -105,11 +124,39 @@ struct Failures {
 
 impl Pool {
     /// Describes a pool of this name: 1 to 64 letters, digits, `-` or `_`, unique on its node.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use flame_actors::{Error, Node, Pool};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let node = Node::start().await?;
+    /// let pool = Pool::builder("ffmpeg").max(10).max_concurrency(4).timeout(Duration::from_secs(60));
+    /// let pool = pool.start(&node).await?;
+    /// assert_eq!((pool.name(), pool.status().max), ("ffmpeg", 10));
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder(name: impl Into<String>) -> PoolBuilder {
         PoolBuilder::new(name.into())
     }
 
     /// The pool of this name that was started on this process' node.
+    ///
+    /// ```
+    /// # use flame_actors::{Error, Node, Pool};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let node = Node::start().await?;
+    /// # let pool = Pool::builder("sums").start(&node).await?;
+    /// let same = Pool::named("sums").expect("it was started above");
+    /// assert_eq!(same.name(), pool.name());
+    /// assert!(Pool::named("products").is_none());
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn named(name: &str) -> Option<Self> {
         Node::current()?.pool(name)
     }
@@ -123,6 +170,26 @@ impl Pool {
     ///
     /// Waiting for a slot is bounded by `boot_timeout`, running by `timeout`; [`Call::timeout`] bounds both together.
     /// Dropping the future stops the task, unless [`Call::link`] says otherwise.
+    ///
+    /// ```
+    /// # use flame_actors::{Error, Node, Pool, remote};
+    /// # #[remote] async fn add(a: u32, b: u32) -> u32 { a + b }
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let node = Node::start().await?;
+    /// # let pool = Pool::builder("sums").start(&node).await?;
+    /// let sum = pool.call(add(1, 2)).await?;
+    /// assert_eq!(sum, 3);
+    /// let sum = pool.call(add(3, 4)).timeout(Duration::from_secs(5)).await?;
+    /// assert_eq!(sum, 7);
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Call`], once it is awaited.
     pub fn call<R: Send + 'static>(&self, task: Task<R>) -> Call<R> {
         Call::new(self.clone(), task)
     }
@@ -130,6 +197,23 @@ impl Pool {
     /// Runs a task on a runner without waiting for its result; `Ok` says that the pool has accepted it.
     ///
     /// It has no run time-out unless given. A failure goes to `tracing`.
+    ///
+    /// ```
+    /// # use flame_actors::{Error, Node, Pool, remote};
+    /// # #[remote] async fn add(a: u32, b: u32) -> u32 { a + b }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let node = Node::start().await?;
+    /// # let pool = Pool::builder("sums").start(&node).await?;
+    /// pool.cast(add(1, 2)).await?; // accepted; its result is dropped
+    /// pool.cast(add(3, 4)).link(false).await?; // finished also when this process is gone
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Cast`], once it is awaited.
     pub fn cast<R: Send + 'static>(&self, task: Task<R>) -> Cast<R> {
         Cast::new(self.clone(), task)
     }
@@ -165,6 +249,57 @@ impl Pool {
     /// Starts an actor on a runner; what comes back is an ordinary ref to it.
     ///
     /// It holds a slot until it ends. See [`Place`] for links.
+    ///
+    /// ```
+    /// use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, call};
+    /// use flame_actors::{Message, Node, Pool, placeable};
+    ///
+    /// #[derive(Message)]
+    /// enum CounterMsg {
+    ///     Add(u64),
+    ///     Total(RpcReplyPort<u64>),
+    /// }
+    ///
+    /// struct Counter;
+    ///
+    /// #[placeable]
+    /// impl Actor for Counter {
+    ///     type Msg = CounterMsg;
+    ///     type State = u64;
+    ///     type Arguments = u64;
+    ///
+    ///     async fn pre_start(&self, _: ActorRef<CounterMsg>, start: u64) -> Result<u64, ActorProcessingErr> {
+    ///         Ok(start)
+    ///     }
+    ///
+    ///     async fn handle(
+    ///         &self,
+    ///         _: ActorRef<CounterMsg>,
+    ///         msg: CounterMsg,
+    ///         total: &mut u64,
+    ///     ) -> Result<(), ActorProcessingErr> {
+    ///         match msg {
+    ///             CounterMsg::Add(n) => *total += n,
+    ///             CounterMsg::Total(reply) => reply.send(*total)?,
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> anyhow::Result<()> {
+    /// let node = Node::start().await?;
+    /// let pool = Pool::builder("counters").start(&node).await?;
+    /// let counter = pool.place_child(Counter, 40).await?; // instead of Actor::spawn(None, Counter, 40)
+    /// counter.cast(CounterMsg::Add(2))?;
+    /// assert_eq!(call!(counter, CounterMsg::Total)?, 42);
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Place`], once it is awaited.
     pub fn place_child<A>(&self, actor: A, arguments: A::Arguments) -> Place<A>
     where
         A: Placeable,
@@ -175,11 +310,47 @@ impl Pool {
     }
 
     /// What happens in the pool from now on, as a stream.
+    ///
+    /// ```
+    /// # use flame_actors::{Error, Event, Node, Pool, remote};
+    /// # #[remote] async fn add(a: u32, b: u32) -> u32 { a + b }
+    /// # use futures_util::StreamExt as _;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let node = Node::start().await?;
+    /// # let pool = Pool::builder("sums").start(&node).await?;
+    /// let mut events = pool.events();
+    /// pool.call(add(1, 2)).await?;
+    /// while let Some(event) = events.next().await {
+    ///     if let Event::Finished { task, ran, .. } = event {
+    ///         println!("{task} took {ran:?}");
+    ///         break;
+    ///     }
+    /// }
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn events(&self) -> Events {
         self.0.events.listen()
     }
 
     /// A snapshot: runners with their state and slots, who waits, what boots, and what went wrong last.
+    ///
+    /// ```
+    /// # use flame_actors::{Error, Node, Pool, remote};
+    /// # #[remote] async fn add(a: u32, b: u32) -> u32 { a + b }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let node = Node::start().await?;
+    /// # let pool = Pool::builder("sums").start(&node).await?;
+    /// pool.call(add(1, 2)).await?;
+    /// let status = pool.status();
+    /// assert_eq!((status.runners.len(), status.waiting, status.failed_boots), (1, 0, 0));
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn status(&self) -> PoolStatus {
         let state = self.0.state.lock();
         let limits = state.scale.limits();
@@ -216,6 +387,20 @@ impl Pool {
     ///
     /// On a node that is a runner itself `min` counts as 0, as in [`PoolBuilder::min`].
     ///
+    /// ```
+    /// # use flame_actors::{Error, Node, Pool};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let node = Node::start().await?;
+    /// # let pool = Pool::builder("sums").start(&node).await?;
+    /// pool.resize(0, 20)?;
+    /// assert_eq!(pool.status().max, 20);
+    /// assert!(pool.resize(2, 1).is_err());
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Config`] when `max` is 0 or less than `min`; [`Error::PoolClosed`].
     pub fn resize(&self, min: usize, max: usize) -> Result<(), Error> {
@@ -226,6 +411,20 @@ impl Pool {
 
     /// Boots no more runners until [`resume_growth`](Self::resume_growth), whoever waits; those that are booting come
     /// up.
+    ///
+    /// ```
+    /// # use flame_actors::{Error, Node, Pool};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let node = Node::start().await?;
+    /// # let pool = Pool::builder("sums").start(&node).await?;
+    /// pool.pause_growth()?; // while a migration runs, say
+    /// assert!(pool.status().paused);
+    /// pool.resume_growth()?;
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::PoolClosed`].
@@ -247,11 +446,28 @@ impl Pool {
         })
     }
 
-    /// Gives the runner of this node name no more work, and sends it away when what it has has ended.
+    /// Sends the runner of this node name away once its work has ended.
     ///
+    /// It gets no more work from now on.
     /// Placed children that come back ([`Restart`](crate::Restart)) are stopped there and placed on another runner.
     /// Returns when it is gone; dropped before, the runner is drained all the same. The pool boots another one where
     /// `min`, `buffer` or those who wait ask for it, and `max` has room, which this one takes up until it is gone.
+    ///
+    /// ```
+    /// # use flame_actors::{Error, Node, Pool, remote};
+    /// # #[remote] async fn add(a: u32, b: u32) -> u32 { a + b }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let node = Node::start().await?;
+    /// # let pool = Pool::builder("sums").start(&node).await?;
+    /// pool.call(add(1, 2)).await?;
+    /// let runner = pool.status().runners[0].node.clone();
+    /// pool.drain(&runner).await?;
+    /// assert!(pool.status().runners.is_empty());
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::NoRunner`] when the pool has none of this name; [`Error::PoolClosed`].
@@ -291,6 +507,20 @@ impl Pool {
     /// Ends the pool: takes no more work, lets what runs end within `shutdown_timeout`, then stops the runners.
     ///
     /// Returns when they are gone. Whoever waits for a slot gets [`Error::PoolClosed`].
+    ///
+    /// ```
+    /// # use flame_actors::{Error, Node, Pool, remote};
+    /// # #[remote] async fn add(a: u32, b: u32) -> u32 { a + b }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let node = Node::start().await?;
+    /// # let pool = Pool::builder("sums").start(&node).await?;
+    /// pool.shutdown().await;
+    /// assert!(matches!(pool.call(add(1, 2)).await, Err(Error::PoolClosed { .. })));
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn shutdown(&self) {
         if let Some(actor) = self.0.actor.get() {
             // An error means that it has ended, and the pool is ending for that.

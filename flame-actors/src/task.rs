@@ -25,12 +25,24 @@ pub trait Remote: 'static {
     type Output: Send + 'static;
 
     /// Encodes the arguments.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] when an argument refuses.
     fn encode_args(args: Self::Args) -> Result<Vec<u8>, Error>;
     /// Decodes the arguments.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] when the bytes are not these arguments.
     fn decode_args(bytes: &[u8]) -> Result<Self::Args, Error>;
     /// Encodes the result, or an item.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] when it refuses.
     fn encode_output(output: Self::Output) -> Result<Vec<u8>, Error>;
     /// Decodes the result, or an item.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] when the bytes are not this result.
     fn decode_output(bytes: &[u8]) -> Result<Self::Output, Error>;
 }
 

@@ -14,6 +14,10 @@
 //! `#![deny(warnings, missing_docs, unsafe_code)]`. Errors are reported where the user wrote what is wrong, several at
 //! once, each with what to write instead.
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;
+
 mod message;
 mod placeable;
 mod remote;
@@ -27,12 +31,20 @@ use proc_macro::TokenStream;
 /// The body stays as it was. Calling the function returns a `Task<R>` instead of a future: awaited, it runs here; given
 /// to `Pool::call` or `Pool::cast`, it runs on a runner.
 ///
-/// ```text
+/// ```
+/// # use flame_actors::{AnyError, Pool, remote};
+/// # #[derive(Clone, serde::Serialize, serde::Deserialize)] struct Image;
+/// # impl Image { fn scaled(self, _: u32, _: u32) -> Result<Image, AnyError> { Ok(self) } }
 /// #[remote]
-/// async fn resize(image: Image, (width, height): (u32, u32)) -> Result<Image, ImageError> { /* … */ }
+/// async fn resize(image: Image, (width, height): (u32, u32)) -> Result<Image, AnyError> {
+///     image.scaled(width, height)
+/// }
 ///
-/// let small = resize(image, (64, 64)).await?;              // here
-/// let small = pool.call(resize(image, (64, 64))).await??;  // on a runner
+/// # async fn example(pool: Pool, image: Image) -> anyhow::Result<()> {
+/// let small = resize(image.clone(), (64, 64)).await?; // here
+/// let small = pool.call(resize(image, (64, 64))).await??; // on a runner
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// A function that yields is a plain `fn` that returns `impl Stream<Item = T>`. Calling it returns a `Yields<T>`: polled
@@ -74,13 +86,23 @@ pub fn remote(options: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Describes a block as a task, with the variables that it takes along.
 ///
-/// ```text
+/// ```
+/// # use flame_actors::{Error, Pool, task};
+/// # #[derive(serde::Serialize, serde::Deserialize)] struct Video;
+/// # impl Video { async fn frames(&self) -> usize { 0 } }
+/// # async fn warm_up() {}
+/// # async fn example(pool: Pool, video: Video, start: u64, numbers: Vec<u64>) -> Result<(), Error> {
 /// let frames = pool.call(task!([video: Video] -> usize { video.frames().await })).await?;
-/// let total = pool.call(task!([mut sum: u64 = start, numbers: Vec<u64>] -> u64 {
-///     for n in numbers { sum += n; }
+/// let total = task!([mut sum: u64 = start, numbers: Vec<u64>] -> u64 {
+///     for n in numbers {
+///         sum += n;
+///     }
 ///     sum
-/// })).await?;
+/// });
+/// let total = pool.call(total).await?;
 /// pool.cast(task!([] { warm_up().await })).await?;
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// - `[a: A]` moves the variable `a` into the task, `[mut a: A]` as a mutable one, `[a: A = expression]` moves the
@@ -98,18 +120,29 @@ pub fn task(input: TokenStream) -> TokenStream {
 
 /// Makes an actor one that a pool can start on a runner.
 ///
-/// ```text
-/// struct Generator;
+/// ```
+/// # use std::fs::File;
+/// # use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef};
+/// # use flame_actors::{Error, Message, Pool, placeable};
+/// # #[derive(Message)] enum WriterMsg { Chunk(Vec<u8>) }
+/// # #[derive(serde::Serialize, serde::Deserialize)] struct Open { path: String }
+/// struct Writer;
 ///
 /// #[placeable]
-/// impl Actor for Generator {
-///     type Msg = GeneratorMsg;     // #[derive(flame_actors::Message)]
-///     type State = GeneratorState; // stays on the runner: anything
-///     type Arguments = Open;       // #[derive(serde::Serialize, serde::Deserialize)]
-///     /* … */
+/// impl Actor for Writer {
+///     type Msg = WriterMsg; // #[derive(flame_actors::Message)]
+///     type State = File; // stays on the runner: anything
+///     type Arguments = Open; // #[derive(serde::Serialize, serde::Deserialize)]
+///
+///     async fn pre_start(&self, _: ActorRef<WriterMsg>, open: Open) -> Result<File, ActorProcessingErr> {
+///         Ok(File::create(open.path)?)
+///     }
 /// }
 ///
-/// let child = pool.place_child(Generator, open).await?;
+/// # async fn example(pool: Pool, open: Open) -> Result<(), Error> {
+/// let writer = pool.place_child(Writer, open).await?;
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// # What travels
@@ -133,7 +166,9 @@ pub fn placeable(options: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Makes an enum or struct a message that reaches actors on other nodes.
 ///
-/// ```text
+/// ```
+/// # use flame_actors::{Message, ractor::{ActorRef, RpcReplyPort}};
+/// # #[derive(Message)] struct Progress(u8);
 /// #[derive(Message)]
 /// enum GeneratorMsg {
 ///     Chunk(#[serde(with = "serde_bytes")] Vec<u8>),
@@ -176,9 +211,13 @@ pub fn derive_message(item: TokenStream) -> TokenStream {
 
 /// Makes a type a message that never leaves its process.
 ///
-/// ```text
+/// ```
+/// # use flame_actors::LocalMessage;
 /// #[derive(LocalMessage)]
-/// enum UploadMsg { Body(hyper::body::Incoming), Done }
+/// enum UploadMsg {
+///     Body(std::net::TcpStream), // nothing that another process could have
+///     Done,
+/// }
 /// ```
 ///
 /// Generates `impl ractor::Message` and nothing else, so that actors of this message are not announced to other nodes.

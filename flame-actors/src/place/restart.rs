@@ -20,6 +20,7 @@ const KILLED: &str = "killed";
 /// When a placed child that has ended is placed again; set by [`Place::restart`](crate::Place::restart).
 ///
 /// The words are those of OTP. A `stop` or `kill` of the ref ends a child for good in any case.
+/// [`Place`](crate::Place) shows one in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Restart {
     /// However it ended.

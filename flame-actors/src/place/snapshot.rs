@@ -13,10 +13,10 @@ use crate::codec;
 use crate::error::Error;
 use crate::runner::agent::Agent;
 
-/// An actor that hands snapshots of its state to its guardian, from the last of which it starts when it is placed again.
+/// An actor that hands snapshots of its state to its guardian.
 ///
-/// It is found by `#[placeable]` when it is implemented; nothing else is to be done. What matters without
-/// [`restart`](crate::Place::restart): nothing.
+/// When it is placed again it starts from the last of them. It is found by `#[placeable]` when it is implemented;
+/// nothing else is to be done. It matters for children with [`restart`](crate::Place::restart) only.
 ///
 /// ```
 /// use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef};

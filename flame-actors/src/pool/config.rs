@@ -21,6 +21,28 @@ use crate::{Error, Node, node};
 const MOST_SLOTS: usize = u32::MAX as usize;
 
 /// Settings of a [`Pool`], from [`Pool::builder`]. Names, meanings and defaults are those of Elixir's FLAME.
+///
+/// ```
+/// use std::time::Duration;
+/// use flame_actors::{Error, InProcess, MostLoaded, Node, Pool};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// # let node = Node::start().await?;
+/// let pool = Pool::builder("ffmpeg")
+///     .min(0)
+///     .max(10)
+///     .max_concurrency(4)
+///     .idle_shutdown_after(Duration::from_secs(60))
+///     .placement(MostLoaded)
+///     .on_shrink(|change| println!("{}: {} runners are left", change.pool, change.count))
+///     .backend(InProcess::new())
+///     .start(&node)
+///     .await?;
+/// # pool.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a pool is not there until start() is awaited"]
 pub struct PoolBuilder {
@@ -130,9 +152,9 @@ impl PoolBuilder {
         self
     }
 
-    /// So many free slots are kept warm ahead of those who will ask, as far as `max` allows; 0 by default.
+    /// So many free slots are kept warm for those who will ask; 0 by default.
     ///
-    /// On a node that is a runner itself it counts as 0.
+    /// There are fewer where `max` does not allow so many. On a node that is a runner itself it counts as 0.
     pub fn buffer(mut self, slots: usize) -> Self {
         self.limits.buffer = slots;
         self
@@ -153,20 +175,25 @@ impl PoolBuilder {
 
     // ---- how long ----
 
-    /// How long a call may run, and a placed child may take to start, unless it says otherwise; 30 s by default.
+    /// How long a call may run, unless it says otherwise; 30 s by default.
+    ///
+    /// It is also how long a placed child may take to start.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How long a runner may take to boot, and a call may wait for a slot; 30 s by default.
+    /// How long a runner may take to boot; 30 s by default.
+    ///
+    /// It is also how long a call may wait for a slot, unless it says otherwise.
     pub fn boot_timeout(mut self, timeout: Duration) -> Self {
         self.boot_timeout = timeout;
         self
     }
 
-    /// What running work has left when its runner is sent away, and unlinked work when its parent is gone; 30 s by
-    /// default.
+    /// How long running work has left when its runner is sent away; 30 s by default.
+    ///
+    /// Work that is not linked has it, too, when its parent is gone.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.shutdown_timeout = timeout;
         self
@@ -207,10 +234,10 @@ impl PoolBuilder {
         self
     }
 
-    /// A runner that has served for this long gets no more work, leaves when what it has has ended, and is replaced
-    /// where it is needed; by default it stays.
+    /// How long a runner serves before it gets no more work; by default there is no bound.
     ///
-    /// Until it is gone it counts against [`max`](Self::max).
+    /// It leaves when what it has has ended, and is replaced where it is needed. Until it is gone it counts
+    /// against [`max`](Self::max).
     pub fn max_runner_age(mut self, age: Duration) -> Self {
         self.limits.max_runner_age = age;
         self
@@ -242,17 +269,18 @@ impl PoolBuilder {
 
     // ---- what else ----
 
-    /// Whether actors whose refs come back in a call's result keep their runner, and the call's slot on it, until they
-    /// end; `false` by default.
+    /// Whether actors whose refs come back in a result keep their runner; `false` by default.
     ///
-    /// With the in-process backend every ref in the result counts, also one that the caller sent there.
+    /// Until they end they keep the call's slot on it, too. With the in-process backend every ref in the result counts,
+    /// also one that the caller sent there.
     pub fn track_resources(mut self, track: bool) -> Self {
         self.track_resources = track;
         self
     }
 
-    /// Has these files and directories of the parent on each runner, under the same path, before it takes work. By
-    /// default there are none; a second call adds to the first.
+    /// Brings these files and directories of the parent to each runner; by default none.
+    ///
+    /// They are there under the same path before it takes work. A second call adds to the first.
     ///
     /// What is there already, as the same file or with the same size and time of modification, is left as it is; another
     /// file of that name fails the boot. What was brought is removed when its runner ends, or when the last of several

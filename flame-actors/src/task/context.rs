@@ -27,9 +27,24 @@ pub(crate) fn on_runner<F: Future>(
     CONTEXT.scope(Context { runner, run }, work)
 }
 
-/// The node name of the runner that this code runs on, or `None` outside tasks and placed actors.
+/// The node name of the runner that this code runs on.
 ///
-/// With the in-process backend it is a name too, that of the runner that lives in this process.
+/// `None` outside tasks and placed actors. With the in-process backend it is a name too, that of the runner that lives in this process.
+///
+/// ```
+/// use flame_actors::{Error, Node, Pool, runner, task};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// # let node = Node::start().await?;
+/// # let pool = Pool::builder("work").start(&node).await?;
+/// assert_eq!(runner(), None);
+/// let there = pool.call(task!([] -> bool { runner().is_some() })).await?;
+/// assert!(there);
+/// # node.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub fn runner() -> Option<Arc<str>> {
     CONTEXT.try_with(|context| Arc::clone(&context.runner)).ok()
@@ -44,6 +59,22 @@ fn run() -> Option<Arc<Run>> {
 /// `None` outside tasks, in placed actors, and in a task without a bound, as a cast is unless
 /// [`Cast::timeout`](crate::Cast::timeout) gives one. Like [`runner`] it is known in the task itself and not in what
 /// that spawns.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use flame_actors::{Error, Node, Pool, deadline, task};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// # let node = Node::start().await?;
+/// # let pool = Pool::builder("work").start(&node).await?;
+/// let left = task!([] -> Option<Duration> { Some(deadline()?.saturating_duration_since(Instant::now())) });
+/// let left = pool.call(left).timeout(Duration::from_secs(5)).await?;
+/// assert!(left.is_some_and(|left| left <= Duration::from_secs(5)));
+/// # node.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub fn deadline() -> Option<Instant> {
     run()?.deadline.map(tokio::time::Instant::into_std)
@@ -95,6 +126,21 @@ pub fn cancelled() -> Cancelled {
 }
 
 /// What [`Node::provide`] was given of this type.
+///
+/// ```
+/// use flame_actors::{Error, Node, provided};
+///
+/// struct Greeting(&'static str);
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Error> {
+/// let node = Node::start().await?;
+/// node.provide(Greeting("hello")); // on the parent and, by the same line, on each runner
+/// assert_eq!(provided::<Greeting>()?.0, "hello");
+/// assert!(matches!(provided::<String>(), Err(Error::NotProvided(_))));
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// [`Error::NoNode`] before [`Node::start`], [`Error::NotProvided`] with the type's name.
