@@ -41,6 +41,7 @@
 //! | see and change what a pool does | [`PoolStatus`], [`Events`], [`PoolChange`], [`Placement`]; metrics and spans: the book |
 //! | run a function there | [`macro@remote`], [`task!`], [`Task`], [`Call`], [`Cast`] |
 //! | read its results as they come, run it for many inputs | [`Pool::stream`], [`Yields`], [`Streaming`]; [`Pool::map`], [`Map`] |
+//! | send bytes of any length, either way | [`ByteStream`], [`ByteSink`], [`StreamReceipt`], [`StreamError`] |
 //! | find one's way in a task | [`runner`], [`deadline`], [`cancelled()`], [`Cancelled`], [`provided`] |
 //! | start an actor there | [`macro@placeable`], [`Place`], [`ChildError`] |
 //! | have it come back | [`Restart`], [`PlacementSupervisor`], [`Snapshot`] |

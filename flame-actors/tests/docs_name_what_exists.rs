@@ -14,18 +14,16 @@ fn read(path: impl AsRef<Path>) -> String {
 #[test]
 fn names_with_a_link_are_defined_in_the_file_that_it_leads_to() {
     let docs = PathBuf::from(ROOT).join("docs");
-    for (page, at_least) in [("how-it-works.md", 100), ("writing-a-backend.md", 18)] {
-        let text = read(docs.join(page));
-        let files: HashMap<_, _> = definitions(&text).map(|(label, file)| (label, read(docs.join(file)))).collect();
-        let names = names(&text);
-        assert!(names.len() >= at_least, "{page}: only {} names: has their form changed?", names.len());
-        let wrong: Vec<_> = names
-            .into_iter()
-            .filter(|(name, label)| !files.get(label).is_some_and(|source| is_there(source, name, label)))
-            .map(|(name, label)| format!("`{name}` in [{label}]"))
-            .collect();
-        assert!(wrong.is_empty(), "{page}: not there: {}", wrong.join(", "));
-    }
+    let text = read(docs.join("how-it-works.md"));
+    let files: HashMap<_, _> = definitions(&text).map(|(label, file)| (label, read(docs.join(file)))).collect();
+    let names = names(&text);
+    assert!(names.len() >= 100, "only {} names: has their form changed?", names.len());
+    let wrong: Vec<_> = names
+        .into_iter()
+        .filter(|(name, label)| !files.get(label).is_some_and(|source| is_there(source, name, label)))
+        .map(|(name, label)| format!("`{name}` in [{label}]"))
+        .collect();
+    assert!(wrong.is_empty(), "not there: {}", wrong.join(", "));
 }
 
 #[test]
@@ -91,9 +89,7 @@ fn is_defined(source: &str, name: &str) -> bool {
 
 #[test]
 fn linked_files_are_there() {
-    let docs = ["how-it-works", "streams", "deploying-to-fly", "writing-a-backend"];
-    let docs = docs.map(|page| format!("docs/{page}.md"));
-    for page in ["README.md", "CONTRIBUTING.md"].into_iter().chain(docs.iter().map(String::as_str)) {
+    for page in ["README.md", "CONTRIBUTING.md", "docs/how-it-works.md"] {
         let page = PathBuf::from(ROOT).join(page);
         let text = read(&page);
         let inline = text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);

@@ -71,9 +71,27 @@ fn commands_are_on_pages_that_are_followed() {
 
 #[test]
 fn names_in_code_exist() {
-    let sources = ["flame-actors/src", "flame-actors/macros/src", "flame-local/src"];
+    let sources =
+        ["flame-actors/src", "flame-actors/macros/src", "flame-local/src", "flame-fly/src", "flame-fly/sim/src"];
     let code: String = sources.iter().flat_map(|folder| files(&root().join(folder))).map(|file| read(&file)).collect();
-    let types = ["Backend", "Boot", "Cause", "ChildError", "Error", "Event", "Node", "NodeBuilder", "Parent", "Pool"];
+    let types = [
+        "Backend",
+        "Boot",
+        "ByteSink",
+        "ByteStream",
+        "Cause",
+        "ChildError",
+        "Error",
+        "Event",
+        "Fault",
+        "FlyBackend",
+        "Node",
+        "NodeBuilder",
+        "Parent",
+        "Pool",
+        "PoolBuilder",
+        "StreamError",
+    ];
     for page in Page::all() {
         for name in codes(&page.source) {
             let Some((owner, rest)) = name.split_once("::") else { continue };
@@ -105,8 +123,8 @@ fn settings(file: &str, builder: &str) -> BTreeSet<String> {
     let blocks = source.split(builder).skip(1).filter(|block| block.starts_with([' ', '{']));
     let lines = blocks.flat_map(|block| block.split("\n}\n").next().unwrap_or_default().lines());
     let names = lines.filter_map(|line| line.strip_prefix("    pub fn ")?.split_once(['(', '<']));
-    let taken: BTreeSet<_> =
-        names.filter(|(_, rest)| rest.contains("mut self")).map(|(name, _)| name.to_owned()).collect();
+    let by_value = |rest: &str| rest.contains("mut self") || (rest.contains("self") && rest.contains(") -> Self"));
+    let taken: BTreeSet<_> = names.filter(|(_, rest)| by_value(rest)).map(|(name, _)| name.to_owned()).collect();
     assert!(!taken.is_empty(), "{file}: {builder} has no settings: has its form changed?");
     taken
 }
@@ -128,6 +146,11 @@ fn every_setting_is_on_its_page() {
     has_all("calls.md", "Cast", &settings("flame-actors/src/call.rs", "impl<R: Send + 'static> Cast<R>"));
     let place = settings("flame-actors/src/place.rs", "A::Arguments: Serialize + DeserializeOwned,\n");
     has_all("placed-actors.md", "Place", &place);
+    has_all("fly.md", "FlyBackend", &settings("flame-fly/src/options.rs", "impl FlyBackend"));
+    let streaming = settings("flame-actors/src/yields/streaming.rs", "impl<T: Send + 'static> Streaming<T>");
+    has_all("streams.md", "Streaming", &streaming);
+    has_all("streams.md", "Map", &settings("flame-actors/src/map.rs", "impl<'a, R: Send + 'static> Map<'a, R>"));
+    has_all("streams.md", "ByteStream", &settings("flame-actors/src/stream.rs", "impl ByteStream"));
 }
 
 #[test]
@@ -165,6 +188,7 @@ fn every_error_is_on_the_page_about_failures() {
     let errors = variants("flame-actors/src/error.rs", "Error");
     assert!(errors.len() > 20, "{errors:?}");
     has_all("failures.md", "Error", &errors);
+    has_all("streams.md", "StreamError", &variants("flame-actors/src/stream/error.rs", "StreamError"));
     has_all("placed-actors.md", "ChildError", &variants("flame-actors/src/error.rs", "ChildError"));
     let policies = variants("flame-actors/src/place/restart.rs", "Restart");
     has_all("placed-actors.md", "Restart", &policies.iter().map(|policy| format!("Restart::{policy}")).collect());

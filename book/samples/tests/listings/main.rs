@@ -4,9 +4,11 @@ mod backend;
 mod calls;
 mod children;
 mod elixir;
+mod fly;
 mod messages;
 mod observing;
 mod pools;
+mod streams;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -32,5 +34,7 @@ fn main() -> ExitCode {
         .trials(backend::trials())
         .trials(observing::trials())
         .trials(elixir::trials())
+        .trials(streams::trials())
+        .trials(fly::trials())
         .run()
 }
