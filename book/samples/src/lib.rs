@@ -25,6 +25,7 @@ pub const FOLLOWED: [(&str, &[&str]); 2] = [
             "tutorial/placed.md",
             "tutorial/home.md",
             "tutorial/lost.md",
+            "tutorial/streams.md",
         ],
     ),
 ];

@@ -18,7 +18,7 @@ pub(crate) enum Backend {
     InProcess,
 }
 
-// [port: pool]
+// ANCHOR: pool
 /// Starts the pool, on the parent and on each runner alike.
 pub(crate) async fn start_pool(node: &Node, cli: &Cli) -> Result<Pool> {
     let pool = Pool::builder("ffmpeg")
@@ -33,7 +33,7 @@ pub(crate) async fn start_pool(node: &Node, cli: &Cli) -> Result<Pool> {
     };
     Ok(pool.start(node).await?)
 }
-// [end]
+// ANCHOR_END: pool
 
 impl Backend {
     /// Whether runners have the parent's disk, and so its database.

@@ -84,7 +84,7 @@ enum Stage {
     Ended(Decoded),
 }
 
-// [port: generator]
+// ANCHOR: generator
 #[placeable]
 impl Actor for ThumbnailGenerator {
     type Msg = GeneratorMsg;
@@ -122,7 +122,7 @@ impl Actor for ThumbnailGenerator {
         Ok(())
     }
 }
-// [end]
+// ANCHOR_END: generator
 
 /// The node that this runs on.
 fn node_name() -> Result<String> {
@@ -223,7 +223,7 @@ struct Images {
 }
 
 impl Images {
-    // [port: images]
+    // ANCHOR: images
     /// Cuts images out of ffmpeg's output and sends them to the page's actor, no faster than that takes them.
     async fn send(self, mut from: ChildStdout) -> Result<u32> {
         let (mut cutter, visitor) = (Cutter::default(), BoundedSender::new(self.visitor, IN_FLIGHT));
@@ -245,5 +245,5 @@ impl Images {
             }
         }
     }
-    // [end]
+    // ANCHOR_END: images
 }

@@ -42,7 +42,7 @@ use crate::cli::Cli;
 use crate::db::Db;
 use crate::recorder::Recorder;
 
-// [port: main]
+// ANCHOR: main
 #[tokio::main]
 async fn main() -> Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,ractor_cluster=error"));
@@ -69,4 +69,4 @@ async fn main() -> Result<()> {
         ended = node.shutdown_on_signal() => Ok(ended?),
     }
 }
-// [end]
+// ANCHOR_END: main

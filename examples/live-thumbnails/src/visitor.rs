@@ -117,7 +117,7 @@ impl Actor for Visitor {
         state.handle(message).await.map_err(|err| format!("{err:#}").into())
     }
 
-    // [port: links]
+    // ANCHOR: links
     /// A generator is linked to its page: its end comes here, with its error or with what became of its runner.
     async fn handle_supervisor_evt(
         &self,
@@ -139,7 +139,7 @@ impl Actor for Visitor {
         }
         Ok(())
     }
-    // [end]
+    // ANCHOR_END: links
 
     async fn post_stop(&self, _: ActorRef<VisitorMsg>, state: &mut State) -> Result<(), ActorProcessingErr> {
         for upload in std::mem::take(&mut state.uploads).into_values() {
@@ -182,7 +182,7 @@ impl State {
                     self.show(replace(&upload::id(number, "runner"), upload::runner(&node, pid, &machine))).await;
                 }
             }
-            // [port: show]
+            // ANCHOR: show
             VisitorMsg::Image { upload: number, second, jpeg } => {
                 if let Some(upload) = self.uploads.get_mut(&number) {
                     self.arguments.recorder.add(&upload.video, upload.images, second, &jpeg).await?;
@@ -192,7 +192,7 @@ impl State {
                     self.show(replace(&upload::id(number, "count"), count)).await;
                 }
             }
-            // [end]
+            // ANCHOR_END: show
             VisitorMsg::Done { upload, images, complaint } => {
                 tracing::debug!(upload, images, "done");
                 if let Some(upload) = self.uploads.get_mut(&upload) {

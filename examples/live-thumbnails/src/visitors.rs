@@ -33,7 +33,7 @@ pub(crate) struct Visit {
     pub(crate) actor: ActorRef<VisitorMsg>,
 }
 
-// [port: visit]
+// ANCHOR: visit
 impl Visit {
     /// Starts the actor of a page.
     ///
@@ -60,7 +60,7 @@ impl Drop for Visit {
         self.actor.stop(None);
     }
 }
-// [end]
+// ANCHOR_END: visit
 
 impl Visitors {
     /// The page of this secret.

@@ -150,8 +150,10 @@ async fn count_primes(limit: u32) -> Option<usize> {
 async fn what_a_task_has_started_hears_of_its_end(runners: Runners) {
     let pool = runners.start().await;
     assert_eq!(pool.call(count_primes(30)).await.unwrap(), Some(10));
-    let err = pool.call(count_primes(u32::MAX)).timeout(Duration::from_millis(500)).await.unwrap_err();
-    assert!(matches!(err, Error::Timeout { stage: Stage::Running, .. }), "{err}");
+    let ended = pool.call(count_primes(u32::MAX)).timeout(Duration::from_millis(500)).await;
+    // One that hears of its end may return before it is aborted.
+    let is_over = matches!(ended, Ok(None) | Err(Error::Timeout { stage: Stage::Running, .. }));
+    assert!(is_over, "{ended:?}");
     pool.shutdown().await; // would wait for a thread that still counts
 }
 

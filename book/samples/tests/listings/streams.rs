@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use flame_actors::{ByteSink, ByteStream, Error, Pool, StreamError, remote};
-use flame_tests::{Runners, everywhere, node, until};
+use flame_tests::{Runners, everywhere, node, trials, until};
 use futures_util::{Stream, StreamExt, stream};
 use libtest_mimic::Trial;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    everywhere![
+    let mut trials = everywhere![
         items_come_as_they_are_made,
         an_item_can_be_an_error_of_its_own,
         many_inputs_go_to_one_function,
@@ -20,7 +20,10 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_stream_comes_back_in_a_result,
         a_source_that_breaks_off_is_told_on_both_sides,
         files_come_along_with_the_boot,
-    ]
+    ];
+    // In process it is read directly.
+    trials.extend(trials![a_runner_does_not_stay_for_a_stream_that_came_back]);
+    trials
 }
 
 // ANCHOR: frames
@@ -205,6 +208,16 @@ async fn a_source_that_breaks_off_is_told_on_both_sides(runners: Runners) -> any
     assert_eq!(there, Err(StreamError::TooShort { expected: 100, got: 9 })); // what the reader finds
     assert_eq!(receipt.await, Err(StreamError::TooShort { expected: 100, got: 9 })); // what the receipt says
     // ANCHOR_END: ends_use
+    pool.shutdown().await;
+    Ok(())
+}
+
+async fn a_runner_does_not_stay_for_a_stream_that_came_back() -> anyhow::Result<()> {
+    let pool = Runners::Processes.pool().idle_shutdown_after(Duration::from_millis(100)).start(&node()).await?;
+    let mut noise = pool.call(noise(1024 * 1024 * 1024)).await?;
+    until("the runner has left", || pool.status().runners.is_empty()).await;
+    let err = tokio::io::copy(&mut noise, &mut tokio::io::sink()).await.unwrap_err();
+    assert!(matches!(StreamError::of(&err), Some(StreamError::NodeLost { .. })), "{err}");
     pool.shutdown().await;
     Ok(())
 }

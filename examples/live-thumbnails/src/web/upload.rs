@@ -81,7 +81,7 @@ impl Upload {
         let _ = self.socket.send(Message::Close(Some(CloseFrame { code: 1000, reason: "".into() }))).await;
     }
 
-    // [port: feed]
+    // ANCHOR: feed
     /// Places a generator for this upload and hands it the bytes as they come, no faster than it takes them.
     async fn feed(&mut self, number: u64, video: String) -> Result<(), String> {
         let open = self.open_generator(number, video)?;
@@ -107,7 +107,7 @@ impl Upload {
         let _ = generator.actor().cast(GeneratorMsg::Close);
         Ok(())
     }
-    // [end]
+    // ANCHOR_END: feed
 
     fn open_generator(&self, upload: u64, video: String) -> Result<Open, String> {
         let About { rate, unit, width, name, .. } = &self.about;
@@ -145,12 +145,12 @@ impl Upload {
     }
 }
 
-// [port: place]
+// ANCHOR: place
 /// Starts the generator on a runner, linked to its page. Here it would be `Actor::spawn_linked`.
 async fn place(app: &App, page: &Seat, open: Open) -> Result<ActorRef<GeneratorMsg>, Error> {
     app.pool.place_child(ThumbnailGenerator, open).linked_to(&page.actor).timeout(app.cli.wait).await
 }
-// [end]
+// ANCHOR_END: place
 
 /// Returns when the browser gives up; before it is told to begin it has nothing else to say.
 async fn gone(socket: &mut WebSocket) -> String {
