@@ -251,6 +251,7 @@ impl Boot {
             &self.runner,
             &self.pool,
             self.timeouts.shutdown,
+            address,
         )?;
         *self.joining.lock() = Some(Joining::Remote(expectation));
         Ok((FLAME_PARENT, parent::to_text(&invitation)?))

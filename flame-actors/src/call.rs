@@ -211,7 +211,8 @@ where
     let track = pool.tracks_resources();
     let work = Work { task: key, args, linked: true, track, items: None };
     let (output, slot) = perform(asked, work, bounds).await;
-    result(&output?, slot, track, decode)
+    // Not for streams: whoever collects all results first would wait for slots that they have.
+    result(&output?, slot.filter(|_| track), track, decode)
 }
 
 /// The slot is there for what is in the result: streams, and actors if these are tracked.

@@ -1,10 +1,11 @@
 //! Files that a pool has its runners bring along.
 //!
 //! The parent lists them, the runner says which it has not, and the contents of those come as one stream, in the order
-//! of the list. What a runner has written it holds a shared lock on, so that of several on one computer the last one to
-//! leave removes it; what was there before is never touched.
+//! of the list. Of several runners on one computer the last one that uses a file removes it (`share.rs`); what was there
+//! before is never touched.
 
 mod receive;
+mod share;
 
 use std::collections::VecDeque;
 use std::fs::{self, File, Metadata};
@@ -66,7 +67,7 @@ pub(crate) async fn copy(paths: &[CopyPath], link: &Arc<Link>, work: &Work) -> R
     let listed = tokio::task::spawn_blocking(move || list(&paths)).await;
     let items = listed.map_err(|err| failed(&err))?.map_err(|err| failed(&err))?;
     let wanted = items.iter().map(|(_, item)| item.clone()).collect();
-    let missing = ask(link, work, missing(wanted)).await?.map_err(|err| failed(&err))?;
+    let missing = ask(link, work, missing(wanted)).await.map_err(too_many)?.map_err(|err| failed(&err))?;
     let items: Vec<_> = missing.into_iter().filter_map(|index| items.get(index).cloned()).collect();
     if items.is_empty() {
         return Ok(());
@@ -75,7 +76,17 @@ pub(crate) async fn copy(paths: &[CopyPath], link: &Arc<Link>, work: &Work) -> R
     let files = items.iter().map(|(from, item)| (from.clone(), item.size)).collect();
     let contents = ByteStream::new(Contents { files, open: None }).with_size(size);
     let items = items.into_iter().map(|(_, item)| item).collect();
-    ask(link, work, receive(items, contents)).await?.map_err(|err| failed(&err))
+    // What goes wrong on the way may go well the next time.
+    let broken = |err| Error::Backend { backend: "copy_paths".to_owned(), reason: err };
+    ask(link, work, receive(items, contents)).await?.map_err(broken)
+}
+
+/// The list goes as one message, whose size does not change with another try.
+fn too_many(err: Error) -> Error {
+    match err {
+        Error::TooLarge { .. } => failed(&format!("there are too many files: {err}")),
+        err => err,
+    }
 }
 
 fn failed(err: &dyn std::fmt::Display) -> Error {
@@ -90,14 +101,21 @@ async fn ask<R: Send + 'static>(link: &Arc<Link>, work: &Work, task: Task<R>) ->
 /// Every file of these paths, with where it is here.
 fn list(paths: &[CopyPath]) -> Result<Vec<(PathBuf, Item)>, String> {
     let mut items = Vec::new();
-    let mut todo: VecDeque<_> = paths.iter().cloned().collect();
-    while let Some(CopyPath { from, to }) = todo.pop_front() {
+    // With the directories on the way to each.
+    let mut todo: VecDeque<_> = paths.iter().map(|path| (path.clone(), Vec::new())).collect();
+    while let Some((CopyPath { from, to }, mut above)) = todo.pop_front() {
         let cannot = |err: io::Error| format!("{}: {err}", from.display());
         let metadata = fs::metadata(&from).map_err(cannot)?;
         if metadata.is_dir() {
+            let directory = (metadata.dev(), metadata.ino());
+            if above.contains(&directory) {
+                return Err(format!("{}: its links lead in a circle", from.display()));
+            }
+            above.push(directory);
             for entry in fs::read_dir(&from).map_err(cannot)? {
                 let entry = entry.map_err(cannot)?;
-                todo.push_back(CopyPath { from: entry.path(), to: to.join(entry.file_name()) });
+                let path = CopyPath { from: entry.path(), to: to.join(entry.file_name()) };
+                todo.push_back((path, above.clone()));
             }
         } else if metadata.is_file() {
             let (size, mode) = (metadata.len(), metadata.mode() & 0o7777);

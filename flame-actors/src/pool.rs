@@ -354,10 +354,9 @@ impl Pool {
     pub fn status(&self) -> PoolStatus {
         let state = self.0.state.lock();
         let limits = state.scale.limits();
-        let (now, time) = (Instant::now(), SystemTime::now());
         let runners = state.runners.iter().filter_map(|(id, up)| {
-            let idle_since = state.scale.idle_since(*id);
-            let idle_since = idle_since.and_then(|since| time.checked_sub(now.saturating_duration_since(since)));
+            // By one clock, so that it is the same each time.
+            let idle_since = state.scale.idle_after(*id).and_then(|after| up.since.checked_add(after));
             let (state, slots_used) = state.scale.state(*id)?;
             Some(RunnerStatus {
                 node: up.runner.node().to_string(),

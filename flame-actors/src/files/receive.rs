@@ -1,7 +1,7 @@
 //! The runner's side: what it has, what it writes, and what it removes when it goes.
 
 use std::collections::HashMap;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -9,27 +9,27 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
-use tokio::io::AsyncReadExt;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::share::Share;
 use super::{Identity, Item};
 use crate::node::unique;
 use crate::{ByteStream, remote, runner};
 
-/// What one runner has brought here.
-#[derive(Debug, Default)]
-struct Brought {
-    /// Each with a shared lock.
-    files: Vec<(PathBuf, File)>,
-    directories: Vec<PathBuf>,
-}
+/// What a runner has brought here, or uses of what others have; `None` for one that has left.
+type Shares = Option<Vec<Share>>;
 
-/// By node name: runners in this process share it.
-static BROUGHT: LazyLock<Mutex<HashMap<Arc<str>, Brought>>> = LazyLock::new(Mutex::default);
+/// By node name: runners may share this process.
+static BROUGHT: LazyLock<Mutex<HashMap<Arc<str>, Shares>>> = LazyLock::new(Mutex::default);
 
-fn bring(change: impl FnOnce(&mut Brought)) {
+fn bring(share: Share) {
     let node = runner().unwrap_or_else(|| Arc::from(""));
-    change(BROUGHT.lock().entry(node).or_default());
+    match BROUGHT.lock().entry(node).or_insert_with(|| Some(Vec::new())) {
+        Some(shares) => shares.push(share),
+        None => give_back([share]),
+    }
 }
 
 /// The places in the list of what is not here.
@@ -37,11 +37,8 @@ fn bring(change: impl FnOnce(&mut Brought)) {
 pub(super) async fn missing(items: Vec<Item>) -> Result<Vec<usize>, String> {
     let mut missing = Vec::new();
     for (index, item) in items.iter().enumerate() {
-        match Found::at(item).map_err(|err| of(item, &err))? {
-            Found::Nothing => missing.push(index),
-            Found::Same => {}
-            Found::OfARunner(file) => bring(|brought| brought.files.push((item.to.clone(), file))),
-            Found::Another => return Err(of(item, &"there is another file of this name on the runner")),
+        if !is_here(item).await.map_err(|err| of(item, &err))? {
+            missing.push(index);
         }
     }
     Ok(missing)
@@ -61,38 +58,76 @@ fn of(item: &Item, err: &dyn std::fmt::Display) -> String {
     format!("{}: {err}", item.to.display())
 }
 
+/// Whether it is here: the user's, which stays what it is, or one that a runner has brought, in which this one shares.
+async fn is_here(item: &Item) -> io::Result<bool> {
+    let share = Share::of(&item.to).await?;
+    let metadata = match fs::metadata(&item.to) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(false),
+        metadata => metadata?,
+    };
+    let alike =
+        metadata.is_file() && metadata.len() == item.size && (metadata.mtime(), metadata.mtime_nsec()) == item.modified;
+    if alike || Identity::of(&metadata) == item.identity {
+        share.into_iter().for_each(bring);
+        return Ok(true);
+    }
+    // An earlier one that a killed runner has left goes; one that others use stays.
+    drop(share.map(Share::leave));
+    match fs::exists(&item.to)? {
+        true => Err(io::Error::other("there is another file of this name on the runner")),
+        false => Ok(false),
+    }
+}
+
 async fn write(item: &Item, contents: &mut ByteStream) -> io::Result<()> {
     let (Some(directory), Some(name)) = (item.to.parent(), item.to.file_name()) else {
         return Err(io::Error::other("it is no place for a file"));
     };
-    let made = make(directory)?;
-    bring(|brought| brought.directories.extend(made));
-    let draft = Draft(directory.join(format!(".{}.{}", name.to_string_lossy(), unique())));
-    let mut file = tokio::fs::File::create_new(&draft.0).await?;
+    let share = match prepare(directory, &item.to).await {
+        // Another runner, which has made the directory, has just removed it.
+        Err(err) if err.kind() == io::ErrorKind::NotFound => prepare(directory, &item.to).await?,
+        share => share?,
+    };
+    let written = draft(item, directory.join(format!(".{}.{}", name.to_string_lossy(), unique())), contents).await;
+    // Noted in any case: it is removed with the rest when this runner fails to boot.
+    bring(share);
+    written
+}
+
+/// Makes the directory and marks the place as one of ours.
+async fn prepare(directory: &Path, place: &Path) -> io::Result<Share> {
+    let missing = directory.ancestors().take_while(|directory| !directory.exists());
+    let mut missing: Vec<PathBuf> = missing.map(Path::to_owned).collect();
+    missing.reverse();
+    fs::create_dir_all(directory)?;
+    // Before the mark: a file that is there without one is the user's.
+    if fs::exists(place)? && Share::of(place).await?.is_none() {
+        return Err(io::Error::other("another file of this name came meanwhile"));
+    }
+    let mut share = Share::mark(place).await?;
+    share.note(&missing)?;
+    Ok(share)
+}
+
+async fn draft(item: &Item, path: PathBuf, contents: &mut ByteStream) -> io::Result<()> {
+    let draft = Draft(path);
+    let mut file = tokio::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft.0).await?;
     let copied = tokio::io::copy(&mut contents.take(item.size), &mut file).await?;
     if copied < item.size {
         return Err(io::Error::other(format!("{copied} of {} bytes came", item.size)));
     }
-    tokio::io::AsyncWriteExt::flush(&mut file).await?;
+    file.flush().await?;
     let file = file.into_std().await;
     file.set_permissions(Permissions::from_mode(item.mode))?;
     let (seconds, nanos) = item.modified;
     let since = Duration::new(u64::try_from(seconds).unwrap_or(0), u32::try_from(nanos).unwrap_or(0));
     file.set_modified(SystemTime::UNIX_EPOCH + since)?;
-    flock(&file, FlockOperation::NonBlockingLockShared)?;
     match renameat_with(CWD, &draft.0, CWD, &item.to, RenameFlags::NOREPLACE) {
-        Ok(()) => bring(|brought| brought.files.push((item.to.clone(), file))),
+        Ok(()) => Ok(()),
         // Another runner was faster.
-        Err(rustix::io::Errno::EXIST) => match Found::at(item)? {
-            Found::OfARunner(file) => bring(|brought| brought.files.push((item.to.clone(), file))),
-            Found::Same => {}
-            Found::Nothing | Found::Another => {
-                return Err(io::Error::other("another file of this name came meanwhile"));
-            }
-        },
-        Err(err) => return Err(err.into()),
+        Err(Errno::EXIST) if is_here(item).await? => Ok(()),
+        Err(err) => Err(err.into()),
     }
-    Ok(())
 }
 
 /// A file that has not its name yet. Dropped, it is gone.
@@ -105,72 +140,19 @@ impl Drop for Draft {
     }
 }
 
-/// Makes a directory and those above it; gives those that were not there, the outermost first.
-fn make(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut made: Vec<PathBuf> =
-        directory.ancestors().take_while(|directory| !directory.exists()).map(Path::to_owned).collect();
-    made.reverse();
-    fs::create_dir_all(directory)?;
-    Ok(made)
-}
-
-/// What is there already.
-enum Found {
-    Nothing,
-    /// The same file, or one of the same size and time, which is not ours.
-    Same,
-    /// Such a one that another runner has brought, and a share in it.
-    OfARunner(File),
-    Another,
-}
-
-impl Found {
-    fn at(item: &Item) -> io::Result<Self> {
-        let metadata = match fs::metadata(&item.to) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Self::Nothing),
-            metadata => metadata?,
-        };
-        if Identity::of(&metadata) == item.identity {
-            return Ok(Self::Same);
-        }
-        let alike = metadata.is_file()
-            && metadata.len() == item.size
-            && (metadata.mtime(), metadata.mtime_nsec()) == item.modified;
-        if !alike {
-            return Ok(Self::Another);
-        }
-        let file = match File::open(&item.to) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Self::Nothing),
-            file => file?,
-        };
-        // Whoever has brought it holds a lock on it.
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            return Ok(Self::Same);
-        }
-        flock(&file, FlockOperation::LockShared)?;
-        Ok(if is_at(&file, &item.to) { Self::OfARunner(file) } else { Self::Nothing })
-    }
-}
-
-/// Whether this file is at that place still.
-fn is_at(file: &File, place: &Path) -> bool {
-    let inode = |metadata: io::Result<fs::Metadata>| metadata.map(|metadata| (metadata.dev(), metadata.ino()));
-    matches!((inode(file.metadata()), inode(fs::metadata(place))), (Ok(one), Ok(other)) if one == other)
-}
-
 /// Removes what this runner has brought, but for what other runners here still use.
-pub(crate) fn remove(node: &str) {
-    let Some(Brought { files, directories }) = BROUGHT.lock().remove(node) else { return };
-    for (place, file) in files {
-        let is_last = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
-        if is_last
-            && is_at(&file, &place)
-            && let Err(err) = fs::remove_file(&place)
-        {
-            tracing::warn!(%err, file = %place.display(), "a file that was brought along is left behind");
-        }
-    }
-    for directory in directories.iter().rev() {
+pub(crate) fn remove(node: &Arc<str>) {
+    let shares = match BROUGHT.lock().get_mut(node) {
+        // What a start that is being cut off still brings is given back at once.
+        Some(shares) => shares.take(),
+        None => return,
+    };
+    give_back(shares.into_iter().flatten());
+}
+
+fn give_back(shares: impl IntoIterator<Item = Share>) {
+    let made: Vec<PathBuf> = shares.into_iter().flat_map(Share::leave).collect();
+    for directory in made.iter().rev() {
         // Something else may be in it now.
         let _ = fs::remove_dir(directory);
     }

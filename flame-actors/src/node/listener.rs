@@ -6,7 +6,7 @@ mod refusal;
 mod room;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,8 @@ pub(crate) struct Joined {
 
 pub(crate) struct Listener {
     address: SocketAddr,
-    advertised: String,
+    /// Where runners are told to dial, if that was said.
+    advertised: Option<String>,
     authority: Authority,
     build: Build,
     lease: Duration,
@@ -114,14 +115,9 @@ impl Listener {
             };
             let socket = TcpListener::bind(address).await.map_err(cannot)?;
             let address = socket.local_addr().map_err(cannot)?;
-            let advertised = match advertise {
-                Some(host) if host.parse::<SocketAddr>().is_ok() => host,
-                Some(host) if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{}", address.port()),
-                Some(host) => format!("{host}:{}", address.port()),
-                None => address.to_string(),
-            };
-            let listener =
-                Arc::new(Self { address, advertised, authority, build, lease, session, expected: Mutex::default() });
+            let advertised = advertise.map(|host| with_port(host, address.port()));
+            let expected = Mutex::default();
+            let listener = Arc::new(Self { address, advertised, authority, build, lease, session, expected });
             runtime::spawn(door::accept_loop(Arc::downgrade(&listener), socket));
             Ok(listener)
         })
@@ -136,9 +132,10 @@ impl Listener {
         node: &Arc<str>,
         pool: &str,
         shutdown_timeout: Duration,
+        at: Option<IpAddr>,
     ) -> Result<(Invitation, Expectation), Error> {
         let (tx, joined) = oneshot::channel();
-        let invitation = self.expect(parent, node, pool, Wanted::Link { joined: tx, shutdown_timeout })?;
+        let invitation = self.expect(parent, node, pool, Wanted::Link { joined: tx, shutdown_timeout }, at)?;
         let token = invitation.token.clone();
         Ok((invitation, Expectation { listener: Arc::clone(self), token, joined }))
     }
@@ -148,14 +145,22 @@ impl Listener {
         self: &Arc<Self>,
         me: &Arc<str>,
         node: &Arc<str>,
+        at: Option<IpAddr>,
     ) -> Result<(Invitation, Expectation<Wire>), Error> {
         let (tx, joined) = oneshot::channel();
-        let invitation = self.expect(me, node, "", Wanted::Stream(tx))?;
+        let invitation = self.expect(me, node, "", Wanted::Stream(tx), at)?;
         let token = invitation.token.clone();
         Ok((invitation, Expectation { listener: Arc::clone(self), token, joined }))
     }
 
-    fn expect(&self, me: &Arc<str>, node: &Arc<str>, pool: &str, purpose: Wanted) -> Result<Invitation, Error> {
+    fn expect(
+        &self,
+        me: &Arc<str>,
+        node: &Arc<str>,
+        pool: &str,
+        purpose: Wanted,
+        at: Option<IpAddr>,
+    ) -> Result<Invitation, Error> {
         let identity = self.authority.identity(node)?;
         let token = Secret(tls::token());
         let expected = Expected::new(node, identity.certificate(), &token, purpose);
@@ -163,8 +168,20 @@ impl Listener {
         book.retain(|_, expected| !expected.is_stale());
         book.insert(token.clone(), expected);
         drop(book);
-        let (address, pool) = (self.advertised.clone(), pool.to_owned());
+        let (address, pool) = (self.address_for(at), pool.to_owned());
         Ok(Invitation { address, parent: Arc::clone(me), node: Arc::clone(node), pool, token, identity })
+    }
+
+    /// What a node is to dial that reaches this computer at such an address.
+    fn address_for(&self, at: Option<IpAddr>) -> String {
+        match (&self.advertised, at) {
+            (Some(advertised), _) => advertised.clone(),
+            // That one listens on every address is not where one is reached.
+            (None, Some(ip)) if self.address.ip().is_unspecified() => {
+                SocketAddr::new(ip, self.address.port()).to_string()
+            }
+            (None, _) => self.address.to_string(),
+        }
     }
 
     /// Whether this is the knock of a runner that is awaited.
@@ -312,6 +329,15 @@ impl Listener {
             .send(Ok(Joined { stream, process: hello.process }))
             .map_err(|_| Refusal::Late { node: hello.node.to_string() })
     }
+}
+
+/// A host, or `host:port`, with the listener's port where it has none.
+fn with_port(host: String, port: u16) -> String {
+    if host.parse::<Ipv6Addr>().is_ok() {
+        return format!("[{host}]:{port}");
+    }
+    let named = |port: &str| port.parse::<u16>().is_ok();
+    if host.rsplit_once(':').is_some_and(|(_, port)| named(port)) { host } else { format!("{host}:{port}") }
 }
 
 impl std::fmt::Debug for Listener {

@@ -284,8 +284,8 @@ impl PoolBuilder {
     ///
     /// What is there already, as the same file or with the same size and time of modification, is left as it is; another
     /// file of that name fails the boot. What was brought is removed when its runner ends, or when the last of several
-    /// on one computer does; a runner that is killed leaves it there. Relative paths are those of this process. Empty
-    /// directories are not brought, links are followed.
+    /// on one computer does: a file `.NAME.flame` beside it marks it meanwhile. What a killed runner leaves is taken over
+    /// by the next one. Relative paths are those of this process. Empty directories are not brought, links are followed.
     ///
     /// Copying counts to [`boot_timeout`](Self::boot_timeout) and goes on while the application on the runner starts.
     pub fn copy_paths<P: AsRef<Path>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {

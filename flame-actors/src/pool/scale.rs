@@ -443,9 +443,10 @@ impl<W> Scale<W> {
         Some((state, load.used))
     }
 
-    /// Since when a runner has nothing to do.
-    pub(crate) fn idle_since(&self, id: u64) -> Option<Instant> {
-        self.runners.get(&id)?.idle_since
+    /// How long after it came up it had nothing to do any more; `None` while it has.
+    pub(crate) fn idle_after(&self, id: u64) -> Option<Duration> {
+        let load = self.runners.get(&id)?;
+        load.idle_since.map(|since| since.saturating_duration_since(load.up_since))
     }
 }
 

@@ -262,5 +262,5 @@ async fn listen(node: &Arc<str>) -> Result<(Invitation, Expectation<Wire>), Erro
     let here = Node::current().ok_or(Error::NoNode)?;
     let me = route::me().ok_or(Error::NoNode)?;
     let address = route::towards(node).and_then(|(link, _)| link.local_ip());
-    here.listener(address).await?.invite_stream(&me, node)
+    here.listener(address).await?.invite_stream(&me, node, address)
 }

@@ -127,15 +127,16 @@ async fn a_stream_is_counted_as_a_call_is(runners: Runners) {
     let pool = runners.start().await;
     let mut under_way = pool.stream(count_to(3)).window(1);
     assert_eq!(under_way.next().await, Some(Ok(0)));
-    assert_eq!(gauges(&pool), [0.0, 0.0, 1.0, 0.0, 1.0, 0.0]);
+    // Numbers may be told a moment after what they tell of.
+    until("it is under way", || gauges(&pool) == [0.0, 0.0, 1.0, 0.0, 1.0, 0.0]).await;
     assert_eq!(under_way.count().await, 2);
-    assert_eq!(gauges(&pool), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+    until("it has ended", || gauges(&pool) == [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]).await;
     assert_eq!(pool.stream(count_to(20)).count().await, 11, "with its panic");
     let mut dropped = pool.stream(count_to(3)).window(1);
     assert_eq!(dropped.next().await, Some(Ok(0)));
     drop(dropped);
-    let outcomes = ["ok", "failed"].map(|outcome| count(&pool, "flame_run_seconds", &[("outcome", outcome)]));
-    assert_eq!(outcomes, [1, 2]);
+    let outcomes = || ["ok", "failed"].map(|outcome| count(&pool, "flame_run_seconds", &[("outcome", outcome)]));
+    until("all are counted", || outcomes() == [1, 2]).await;
     assert_eq!(count(&pool, "flame_queue_wait_seconds", &[]), 3);
     pool.shutdown().await;
     assert_all_gone(&pool);
@@ -187,8 +188,9 @@ async fn waiting_is_no_part_of_running(runners: Runners) {
     let (waits, runs) =
         (given(&pool, "flame_queue_wait_seconds", &[]), given(&pool, "flame_run_seconds", &[("outcome", "ok")]));
     assert_eq!((waits.len(), runs.len()), (2, 2));
-    // The second one ended last.
-    assert!(waits[1] > 0.9 && waits[1] + runs[1] <= took, "waited {waits:?}, ran {runs:?}, took {took}");
+    // The second one may be told first.
+    let [wait, run] = [waits.iter().copied().fold(0.0, f64::max), runs.iter().copied().fold(f64::MAX, f64::min)];
+    assert!(wait > 0.9 && wait + run <= took, "waited {waits:?}, ran {runs:?}, took {took}");
     pool.shutdown().await;
 }
 

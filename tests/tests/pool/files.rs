@@ -15,6 +15,9 @@ pub(crate) fn trials() -> Vec<Trial> {
         the_last_runner_of_several_removes_what_they_share,
         another_file_of_that_name_fails_the_boot_and_is_left_as_it_is,
         a_file_that_is_missing_fails_the_boot_and_is_named,
+        a_file_of_the_users_that_looks_the_same_is_never_removed,
+        what_a_killed_runner_has_left_is_taken_over,
+        links_that_lead_in_a_circle_are_an_error,
     ]
 }
 
@@ -133,5 +136,49 @@ async fn a_file_that_is_missing_fails_the_boot_and_is_named(on: Runners) {
     let err = eventually("the call", pool.call(read(here.at("nothing")))).await.unwrap_err();
     let (text, path) = (err.to_string(), here.at("nothing"));
     assert!(text.contains("copy_paths") && text.contains(path.to_str().unwrap()), "{text}");
+    pool.shutdown().await;
+}
+
+/// As `cp -p` makes it: the same size and time, and another file. Many runners look at it at once.
+async fn a_file_of_the_users_that_looks_the_same_is_never_removed(on: Runners) {
+    let [here, there] = [Place::new(), Place::new()];
+    let (model, place) = (here.file("model", "weights"), there.file("model", "weights"));
+    let times = std::fs::File::open(&place).unwrap();
+    times.set_modified(model.metadata().unwrap().modified().unwrap()).unwrap();
+    let pools: Vec<_> = (0..4).map(|_| on.pool().copy_path_to(&model, &place).min(3).max(3)).collect();
+    let mut started = Vec::new();
+    for pool in pools {
+        started.push(pool.start(&node()).await.unwrap());
+    }
+    for pool in &started {
+        until("all are up", || pool.status().runners.len() == 3).await;
+        assert_eq!(pool.call(read(place.clone())).await.unwrap().as_deref(), Some("weights"));
+    }
+    futures_util::future::join_all(started.iter().map(|pool| pool.shutdown())).await;
+    assert_eq!(there.names(), ["model"]);
+}
+
+async fn what_a_killed_runner_has_left_is_taken_over(on: Runners) {
+    let [here, there] = [Place::new(), Place::new()];
+    let (model, place) = (here.file("model", "weights"), there.at("models/model"));
+    // What one leaves: the file, changed here meanwhile, and the mark beside it.
+    there.file("models/model", "old weights");
+    std::fs::write(there.at("models/.model.flame"), format!("{}\0", there.at("models").display())).unwrap();
+    let pool = on.pool().copy_path_to(&model, &place).start(&node()).await.unwrap();
+    assert_eq!(pool.call(read(place.clone())).await.unwrap().as_deref(), Some("weights"));
+    pool.shutdown().await;
+    until("all is gone", || !place.exists()).await;
+    assert!(!there.names().iter().any(|name| name.contains("model") && name != "models"), "{:?}", there.names());
+}
+
+async fn links_that_lead_in_a_circle_are_an_error(on: Runners) {
+    let [here, there] = [Place::new(), Place::new()];
+    here.file("data/one", "1");
+    for name in ["again", "and-again"] {
+        std::os::unix::fs::symlink(here.at("data"), here.at("data").join(name)).unwrap();
+    }
+    let pool = on.pool().copy_path_to(here.at("data"), there.at("data")).start(&node()).await.unwrap();
+    let err = eventually("the call", pool.call(read(there.at("data/one")))).await.unwrap_err();
+    assert!(err.to_string().contains("circle"), "{err}");
     pool.shutdown().await;
 }

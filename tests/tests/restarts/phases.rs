@@ -117,7 +117,7 @@ impl Placed {
                 diary.started(2).await;
             }
             Phase::Lost => {
-                assert_eq!(on, Runners::Processes);
+                assert_ne!(on, Runners::InProcess);
                 let mut events = pool.events();
                 process::kill(diary.pid());
                 let ended =

@@ -18,7 +18,7 @@ async fn listener() -> Arc<Listener> {
 }
 
 fn invited(listener: &Arc<Listener>, node: &str) -> (Invitation, Expectation) {
-    listener.invite(&"web".into(), &node.into(), "pool", MINUTE).unwrap()
+    listener.invite(&"web".into(), &node.into(), "pool", MINUTE, None).unwrap()
 }
 
 fn hello(node: &str, token: &Secret, purpose: Purpose) -> Hello {
@@ -239,7 +239,7 @@ async fn opened(listener: &Arc<Listener>, invitation: &Invitation, mut expectati
 type Tls = tokio_rustls::client::TlsStream<TcpStream>;
 
 fn invited_to_stream(listener: &Arc<Listener>, node: &str) -> (Invitation, Expectation<Wire>) {
-    listener.invite_stream(&"web".into(), &node.into()).unwrap()
+    listener.invite_stream(&"web".into(), &node.into(), None).unwrap()
 }
 
 /// What is answered to this on a connection that is there.
@@ -318,4 +318,19 @@ async fn a_stream_that_is_given_up_voids_its_token() {
     drop(expectation);
     let hello = hello(NODE, &invitation.token, Purpose::Stream);
     assert_eq!(reason(&listener, &invitation.identity, &hello).await, "not-awaited");
+}
+
+#[test]
+fn an_advertised_host_gets_the_port_that_it_lacks() {
+    for (host, advertised) in [
+        ("web.internal", "web.internal:41"),
+        ("web.internal:4000", "web.internal:4000"),
+        ("10.0.0.1", "10.0.0.1:41"),
+        ("10.0.0.1:4000", "10.0.0.1:4000"),
+        ("fdaa::3", "[fdaa::3]:41"),
+        ("[fdaa::3]", "[fdaa::3]:41"),
+        ("[fdaa::3]:4000", "[fdaa::3]:4000"),
+    ] {
+        assert_eq!(super::with_port(host.to_owned(), 41), advertised);
+    }
 }
