@@ -189,6 +189,21 @@ impl Node {
     ///
     /// # Errors
     /// [`Error::Config`] when this node is no runner, [`Error::Join`] when the session with the parent failed.
+    ///
+    /// ```
+    /// # use flame_actors::{Error, Node, Pool};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// let node = Node::start().await?;
+    /// let pool = Pool::builder("work").start(&node).await?;
+    /// if node.is_runner() {
+    ///     return node.serve().await; // what comes after is the parent's alone
+    /// }
+    /// println!("{} takes work", pool.name());
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn serve(&self) -> Result<(), Error> {
         let Some(runner) = &self.0.runner else {
             let reason = "only a runner serves, and this process was not booted as one".to_owned();

@@ -221,6 +221,29 @@ impl Pool {
     /// Runs a task that yields on a runner; its items come as they are made.
     ///
     /// See [`Streaming`] for ends, back-pressure and time-outs.
+    ///
+    /// ```
+    /// # use flame_actors::{Error, Node, Pool, remote};
+    /// # use futures_util::{Stream, StreamExt, stream};
+    /// #[remote]
+    /// fn squares(to: u32) -> impl Stream<Item = u32> {
+    ///     stream::iter(1..=to).map(|n| n * n)
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let node = Node::start().await?;
+    /// # let pool = Pool::builder("sums").start(&node).await?;
+    /// let mut squares = pool.stream(squares(3));
+    /// let mut sum = 0;
+    /// while let Some(square) = squares.next().await {
+    ///     sum += square?; // as soon as it is made
+    /// }
+    /// assert_eq!(sum, 14);
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stream<T: Send + 'static>(&self, task: Yields<T>) -> Streaming<T> {
         Streaming::new(self.clone(), task)
     }
@@ -229,6 +252,22 @@ impl Pool {
     ///
     /// Inputs are taken as there is room for them. See [`Map`] for how many run at a time, for results as they come, and
     /// for progress.
+    ///
+    /// ```
+    /// # use flame_actors::{Error, Node, Pool, remote};
+    /// # #[remote] async fn square(n: u32) -> u32 { n * n }
+    /// use futures_util::TryStreamExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let node = Node::start().await?;
+    /// # let pool = Pool::builder("sums").max(4).start(&node).await?;
+    /// let squares: Vec<u32> = pool.map(1..=3, square).try_collect().await?; // a call for each
+    /// assert_eq!(squares, [1, 4, 9]);
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn map<'a, I, R>(&self, items: I, task: impl FnMut(I::Item) -> Task<R> + Send + 'a) -> Map<'a, R>
     where
         I: IntoIterator<IntoIter: Send + 'a>,
@@ -238,6 +277,23 @@ impl Pool {
     }
 
     /// The same for inputs that come as a stream.
+    ///
+    /// ```
+    /// # use flame_actors::{Error, Node, Pool, remote};
+    /// # #[remote] async fn square(n: u32) -> u32 { n * n }
+    /// use futures_util::{StreamExt, TryStreamExt, stream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let node = Node::start().await?;
+    /// # let pool = Pool::builder("sums").max(4).start(&node).await?;
+    /// let numbers = stream::unfold(1, async |n| Some((n, n + 1))).take(3); // a channel, a file, a query
+    /// let sum = pool.map_stream(numbers, square).unordered().try_fold(0, async |sum, n| Ok(sum + n)).await?;
+    /// assert_eq!(sum, 14);
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn map_stream<'a, S, R>(&self, items: S, task: impl FnMut(S::Item) -> Task<R> + Send + 'a) -> Map<'a, R>
     where
         S: Stream + Send + 'a,

@@ -26,6 +26,7 @@ pub const FOLLOWED: [(&str, &[&str]); 2] = [
             "tutorial/home.md",
             "tutorial/lost.md",
             "tutorial/streams.md",
+            "tutorial/deploy.md",
         ],
     ),
 ];

@@ -61,7 +61,7 @@ fn bash(command: &str, folder: &Path) -> Command {
     bash
 }
 
-/// What differs from run to run is replaced: process ids, counts of processes, ulids, times, and the row at which a
+/// What differs from run to run is replaced: process ids, counts of processes and runners, ulids, times, and the row at which a
 /// painter goes on.
 pub fn normal(text: &str) -> String {
     let lines = text.lines().map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
@@ -69,7 +69,8 @@ pub fn normal(text: &str) -> String {
         for at in 0..words.len() {
             let before = if at == 0 { "" } else { words[at - 1].as_str() };
             let after = words.get(at + 1).map_or("", String::as_str);
-            let is_process = matches!(before, "process" | "row") || after.starts_with("processes");
+            let is_process =
+                matches!(before, "process" | "row") || after.starts_with("processes") || after == "runners";
             words[at] = word(&words[at], is_process);
         }
         words.join(" ").trim_end().to_owned()

@@ -310,6 +310,17 @@ fn everything_of_flame_is_on_the_page_for_those_who_know_it() {
 }
 
 #[test]
+fn what_streams_cost_is_measured() {
+    let benches: String = files(&root().join("flame-local/benches")).iter().map(|file| read(file)).collect();
+    let rows = rows("limits.md");
+    let rows: Vec<_> = rows.iter().filter(|row| row.contains(' ')).collect();
+    assert!(rows.len() >= 5, "only {rows:?}");
+    for row in rows {
+        assert!(benches.contains(&format!("Row::new(\"{row}\"")), "make bench has no row {row:?}");
+    }
+}
+
+#[test]
 fn tables_are_whole() {
     for page in Page::all() {
         let mut columns = None;

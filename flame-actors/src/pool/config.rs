@@ -288,6 +288,19 @@ impl PoolBuilder {
     /// by the next one. Relative paths are those of this process. Empty directories are not brought, links are followed.
     ///
     /// Copying counts to [`boot_timeout`](Self::boot_timeout) and goes on while the application on the runner starts.
+    ///
+    /// ```
+    /// # use flame_actors::{Error, Node, Pool, task};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let node = Node::start().await?;
+    /// let pool = Pool::builder("words").copy_paths(["Cargo.toml", "src"]).start(&node).await?;
+    /// let is_there = pool.call(task!([] -> bool { std::path::Path::new("Cargo.toml").exists() })).await?;
+    /// assert!(is_there);
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn copy_paths<P: AsRef<Path>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
         for path in paths {
             let path = absolute(path.as_ref());
@@ -297,6 +310,22 @@ impl PoolBuilder {
     }
 
     /// The same for one path, which is to be at another place on runners.
+    ///
+    /// ```
+    /// # use flame_actors::{Error, Node, Pool, task};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Error> {
+    /// # let node = Node::start().await?;
+    /// # let there = std::env::temp_dir().join(format!("words-{}.txt", std::process::id()));
+    /// # let there = there.display().to_string();
+    /// // there: "/tmp/words.txt"
+    /// let pool = Pool::builder("words").copy_path_to("Cargo.toml", &there).start(&node).await?;
+    /// let words = pool.call(task!([there: String] -> Option<String> { std::fs::read_to_string(there).ok() })).await?;
+    /// assert!(words.is_some_and(|words| words.contains("flame-actors")));
+    /// # node.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn copy_path_to(mut self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Self {
         self.copy_paths.push(CopyPath { from: absolute(from.as_ref()), to: absolute(to.as_ref()) });
         self
