@@ -1,6 +1,9 @@
 //! The real binary over plain HTTP: what needs no browser to be seen.
 
+mod backends;
+mod page;
 mod server;
+mod socket;
 
 use server::{Answer, Server};
 
