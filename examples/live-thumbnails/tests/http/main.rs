@@ -1,7 +1,11 @@
 //! The real binary over plain HTTP: what needs no browser to be seen.
 
+mod backends;
+mod page;
 mod server;
+mod socket;
 
+use page::Page;
 use server::{Answer, Server};
 
 #[test]
@@ -74,4 +78,18 @@ fn one_page_too_many_gets_no_actor() {
     assert_eq!(server.socket("/live", &[("Cookie", &cookie)]).hears(), "", "the connection ends");
     drop(first);
     server.until("there is room again", || !server.socket("/live", &[("Cookie", &cookie)]).hears().is_empty());
+}
+
+#[test]
+fn one_upload_too_many_is_refused_and_taken_when_there_is_room_again() {
+    let server = Server::start(&["--backend", "in-process", "--max-uploads", "1"]);
+    let mut page = Page::open(&server);
+    let mut first = page.begin("one.mkv", 1000);
+    assert!(first.hears().contains(r#""upload":1"#), "its generator waits for its bytes");
+    assert_eq!(page.begin("two.mkv", 1000).hears(), "", "the connection ends");
+    let shown = page.shown();
+    let card = shown.changes.last().expect("the refusal")["html"].to_string();
+    assert!(card.contains("two.mkv") && card.contains("Too many uploads: 1 are under way already."), "{card}");
+    drop(first);
+    server.until("there is room again", || page.begin("three.mkv", 1000).hears().contains(r#""received":0"#));
 }

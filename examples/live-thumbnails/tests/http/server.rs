@@ -22,14 +22,20 @@ pub(crate) struct Answer {
     headers: Vec<(String, String)>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) body: String,
-    reader: BufReader<TcpStream>,
+    pub(crate) reader: BufReader<TcpStream>,
 }
 
 impl Server {
     pub(crate) fn start(args: &[&str]) -> Self {
+        Self::start_with(args, Vec::new())
+    }
+
+    /// One with these environment variables too.
+    pub(crate) fn start_with(args: &[&str], variables: Vec<(String, String)>) -> Self {
         let data = tempfile::tempdir().expect("a directory");
         let mut command = Command::new(env!("CARGO_BIN_EXE_live-thumbnails"));
-        command.args(["--listen", "127.0.0.1:0", "--data"]).arg(data.path()).args(args);
+        // Only who works there finds its database.
+        command.current_dir(data.path()).args(["--listen", "127.0.0.1:0", "--data", "kept"]).args(args).envs(variables);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the binary starts");
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().expect("a pipe")).read_line(&mut line).expect("it says something");
@@ -44,7 +50,7 @@ impl Server {
         answer
     }
 
-    /// Asks for a WebSocket.
+    /// Asks for a WebSocket; what comes over it is for `socket.rs`.
     pub(crate) fn socket(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let upgrade = [
             ("Connection", "Upgrade"),
@@ -101,18 +107,5 @@ impl Answer {
     /// The cookie as it is sent back.
     pub(crate) fn cookie(&self) -> String {
         self.header("set-cookie").split(';').next().unwrap_or_default().to_owned()
-    }
-
-    /// What comes first over a WebSocket; nothing when it ends instead.
-    pub(crate) fn hears(&mut self) -> String {
-        let mut head = [0; 2];
-        if self.reader.read_exact(&mut head).is_err() {
-            return String::new();
-        }
-        // A text of less than 126 bytes, as a server sends it: without a mask.
-        assert!(head[0] == 0x81 && head[1] < 126, "{head:02x?}");
-        let mut text = vec![0; head[1].into()];
-        self.reader.read_exact(&mut text).expect("a text");
-        String::from_utf8(text).expect("UTF-8")
     }
 }
