@@ -31,6 +31,9 @@ use crate::task::Task;
 /// have their place beside it: when [`max_waiting`](crate::PoolBuilder::max_waiting) callers wait, it asks for no more
 /// slots, and no input is lost to [`Error::PoolFull`].
 ///
+/// A [`ByteStream`](crate::ByteStream) in a result keeps no slot here, or whoever collects all results before they read
+/// any would wait for ever: its runner stays for it only as long as it has other work, or is not idle for too long.
+///
 /// ```
 /// use flame_actors::{Error, InProcess, Node, Pool, remote};
 /// use futures_util::StreamExt;

@@ -81,14 +81,13 @@ impl Api {
         created.map_err(|failure| self.with_advice(failure))
     }
 
+    /// As with the following, the turn is taken by the caller: waiting for it is no part of waiting for an answer.
     pub(crate) async fn get(&self, id: &str) -> Result<Machine, Failure> {
-        self.turn(Action::Get).await;
         self.send(Method::GET, self.machine(id), None).await
     }
 
     /// Ends a machine at once; one that is gone is no failure.
     pub(crate) async fn destroy(&self, id: &str) -> Result<(), Failure> {
-        self.turn(Action::Destroy).await;
         let mut url = self.machine(id);
         url.query_pairs_mut().append_pair("force", "true");
         match self.answer(Method::DELETE, url, None).await {
@@ -99,7 +98,6 @@ impl Api {
 
     /// The machines that are marked so.
     pub(crate) async fn list(&self, mark: &str, value: &str) -> Result<Vec<Machine>, Failure> {
-        self.turn(Action::List).await;
         let mut url = self.machines.clone();
         // A filter of the pages on the API (https://fly.io/docs/machines/api/machines-resource/#list-machines).
         url.query_pairs_mut().append_pair(&format!("metadata.{mark}"), value);
@@ -139,7 +137,7 @@ impl Api {
 
     async fn refused(&self, answer: Response) -> Failure {
         let status = answer.status();
-        let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
         let text = answer.text().await.unwrap_or_default();
         let refusal: Refusal = serde_json::from_str(&text).unwrap_or_default();
         let said = refusal.error.unwrap_or_else(|| text.chars().take(LONGEST_TEXT).collect());
@@ -150,7 +148,7 @@ impl Api {
         Failure {
             kind,
             text: self.token.without(text.trim_end_matches([':', ' '])),
-            retry_after: retry_after.map(Duration::from_secs),
+            retry_after: retry_after.map(|seconds| Duration::from_secs(seconds.into())),
         }
     }
 

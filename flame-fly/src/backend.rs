@@ -112,7 +112,9 @@ impl FlyBackend {
         if let Some(look) = look {
             tokio::time::sleep_until(look).await;
         }
-        let (state, is_gone) = match self.api()?.get(id).await {
+        let api = self.api()?;
+        api.turn(Action::Get).await;
+        let (state, is_gone) = match api.get(id).await {
             Ok(machine) if machine.has_ended() => (InstanceState::Ended(machine.cause()), machine.is_gone()),
             Ok(_) => (InstanceState::Running, false),
             Err(Failure { kind: Kind::NotFound, .. }) => (InstanceState::Ended(Cause::Destroyed), true),
@@ -128,7 +130,7 @@ impl FlyBackend {
         let is_gone = self.shared.machines.lock().get(id).is_some_and(|known| known.is_gone);
         if !is_gone {
             let api = self.api()?;
-            repeat(Instant::now() + REPEAT_BOUND, || api.destroy(id)).await?;
+            repeat(&api, Action::Destroy, REPEAT_BOUND, || api.destroy(id)).await?;
         }
         self.shared.machines.lock().remove(id);
         Ok(())
@@ -138,7 +140,7 @@ impl FlyBackend {
     async fn left_behind(&self, parent: &str) -> Result<Vec<Instance>, Error> {
         let Some(here) = &self.settings.machine_id else { return Ok(Vec::new()) };
         let (api, lives) = (self.api()?, format!("{parent}-"));
-        let machines = repeat(Instant::now() + REPEAT_BOUND, || api.list(mark::PARENT_MACHINE, here)).await?;
+        let machines = repeat(&api, Action::List, REPEAT_BOUND, || api.list(mark::PARENT_MACHINE, here)).await?;
         let left = machines.into_iter().filter(|machine| {
             !machine.is_gone()
                 && machine.mark(mark::PARENT).is_some_and(|name| name.starts_with(&lives))
@@ -168,7 +170,7 @@ impl Backend for FlyBackend {
     fn diagnose<'a>(&'a self, instance: &'a Instance) -> BoxFuture<'a, Option<String>> {
         Box::pin(async {
             let api = self.api().ok()?;
-            let machine = repeat(Instant::now() + PATIENCE, || api.get(instance.id())).await;
+            let machine = repeat(&api, Action::Get, PATIENCE, || api.get(instance.id())).await;
             Some(machine.map_or_else(|err| err.to_string(), |machine| machine.describe(api.app())))
         })
     }

@@ -40,7 +40,7 @@ pub(crate) async fn create(
         };
         has_turn = false;
         if failure.may_be_done()
-            && let Ok(Some(machine)) = retry.attempt(find(api, boot.runner())).await
+            && let Ok(Some(machine)) = retry.attempt(find_in_turn(api, boot.runner())).await
         {
             asked.maybe = false;
             return Ok(machine.id);
@@ -59,7 +59,13 @@ pub(crate) async fn create(
 
 /// The machine of this runner, if there is one.
 async fn find(api: &Api, runner: &str) -> Result<Option<Machine>, Failure> {
+    // The turn is taken by the caller.
     Ok(api.list(mark::RUNNER, runner).await?.into_iter().find(|machine| !machine.is_gone()))
+}
+
+async fn find_in_turn(api: &Api, runner: &str) -> Result<Option<Machine>, Failure> {
+    api.turn(Action::List).await;
+    find(api, runner).await
 }
 
 /// A machine that was asked for. Dropped before it is known whether it came to be, it is destroyed as soon as it does.
@@ -98,11 +104,11 @@ impl Drop for Asked {
 async fn forget(api: Arc<Api>, runner: String) {
     for pause in LOOKS {
         tokio::time::sleep(pause).await;
-        match repeat(Instant::now() + REPEAT_BOUND, || find(&api, &runner)).await {
+        match repeat(&api, Action::List, REPEAT_BOUND, || find(&api, &runner)).await {
             Ok(None) => {}
             Ok(Some(machine)) => {
                 let Machine { id, name, .. } = machine;
-                match repeat(Instant::now() + REPEAT_BOUND, || api.destroy(&id)).await {
+                match repeat(&api, Action::Destroy, REPEAT_BOUND, || api.destroy(&id)).await {
                     Ok(()) => tracing::info!(%id, %name, "a machine that nobody waits for any more was destroyed"),
                     Err(err) => tracing::error!(%err, %id, %name, "a machine may have been left behind"),
                 }

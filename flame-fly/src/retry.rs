@@ -8,6 +8,8 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use flame_actors::Error;
 use tokio::time::Instant;
 
+use crate::api::Api;
+use crate::bucket::Action;
 use crate::settings::config;
 
 /// The first pause; each one after that is twice as long, plus a random part of up to as much again.
@@ -139,16 +141,25 @@ impl Retry {
     }
 }
 
-/// Sends a request that can be repeated, until this deadline.
-pub(crate) async fn repeat<T, F>(deadline: Instant, mut send: impl FnMut() -> F) -> Result<T, Failure>
+/// Sends a request that can be repeated, for so long at the most; the time in which others have their turn does not count.
+pub(crate) async fn repeat<T, F>(
+    api: &Api,
+    action: Action,
+    bound: Duration,
+    mut send: impl FnMut() -> F,
+) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Failure>>,
 {
-    let mut retry = Retry::until(deadline);
+    api.turn(action).await;
+    let mut retry = Retry::until(Instant::now() + bound);
     loop {
         match retry.attempt(send()).await {
             Ok(answer) => return Ok(answer),
             Err(failure) => retry.after(failure).await?,
         }
+        let waiting = Instant::now();
+        api.turn(action).await;
+        retry.deadline += waiting.elapsed();
     }
 }
