@@ -64,7 +64,7 @@ async fn a_connection_that_breaks_is_tried_again() {
 
 #[tokio::test]
 async fn an_answer_that_is_none_is_tried_again() {
-    is_tried_again_after(Answer::Says(200, json!("what?"), Vec::new())).await;
+    is_tried_again_after(Answer::Babbles(200, json!("what?"), Vec::new())).await;
 }
 
 #[tokio::test]
