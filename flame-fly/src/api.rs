@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use flame_actors::Error;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use serde::Deserialize;
@@ -137,7 +137,7 @@ impl Api {
 
     async fn refused(&self, answer: Response) -> Failure {
         let status = answer.status();
-        let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
+        let retry_after = retry_after(answer.headers());
         let text = answer.text().await.unwrap_or_default();
         let refusal: Refusal = serde_json::from_str(&text).unwrap_or_default();
         let said = refusal.error.unwrap_or_else(|| text.chars().take(LONGEST_TEXT).collect());
@@ -145,11 +145,7 @@ impl Api {
             || said.to_lowercase().contains("insufficient resources");
         let kind = kind_of(status.as_u16(), no_capacity);
         let text = format!("the Machines API answers {}: {}", named(status), said.trim());
-        Failure {
-            kind,
-            text: self.token.without(text.trim_end_matches([':', ' '])),
-            retry_after: retry_after.map(|seconds| Duration::from_secs(seconds.into())),
-        }
+        Failure { kind, text: self.token.without(text.trim_end_matches([':', ' '])), retry_after }
     }
 
     /// What whoever runs this can do about it.
@@ -220,6 +216,20 @@ fn tls(is_needed: bool) -> Result<ClientConfig, Error> {
     Ok(builder.with_no_client_auth())
 }
 
+/// How long the API wants to be left alone: for so many seconds, or until a date
+/// (<https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3>).
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: HeaderName| headers.get(name)?.to_str().ok();
+    let date = |text: &str| httpdate::parse_http_date(text).ok();
+    let wanted = text(RETRY_AFTER)?;
+    if let Ok(seconds) = wanted.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    // The date is one of its clock, which may not be ours.
+    let now = text(DATE).and_then(date).unwrap_or_else(SystemTime::now);
+    Some(date(wanted)?.duration_since(now).unwrap_or_default())
+}
+
 fn named(status: StatusCode) -> String {
     let reason = status.canonical_reason().map(|reason| format!(" ({reason})")).unwrap_or_default();
     format!("{}{reason}", status.as_u16())
@@ -251,5 +261,23 @@ mod tests {
         for host in ["", "ftp://x", "a b"] {
             assert!(url(host).is_err(), "{host}");
         }
+    }
+
+    #[test]
+    fn the_api_is_left_alone_for_seconds_or_until_a_date_by_its_clock() {
+        let by = |headers: &[(HeaderName, &'static str)]| {
+            let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+            retry_after(&headers.collect())
+        };
+        let at = (DATE, "Wed, 21 Oct 2015 07:28:00 GMT");
+        assert_eq!(by(&[at.clone(), (RETRY_AFTER, "3")]), Some(Duration::from_secs(3)));
+        let until = |date| by(&[at.clone(), (RETRY_AFTER, date)]);
+        assert_eq!(until("Wed, 21 Oct 2015 07:28:05 GMT"), Some(Duration::from_secs(5)));
+        assert_eq!(until("Wed, 21 Oct 2015 07:27:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(until("soon"), None);
+        assert_eq!(by(&[]), None);
+        // Without its clock ours has to do.
+        let far = by(&[(RETRY_AFTER, "Fri, 31 Dec 9999 23:59:59 GMT")]);
+        assert!(far.is_some_and(|pause| pause > Duration::from_secs(86_400)), "{far:?}");
     }
 }

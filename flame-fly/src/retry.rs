@@ -127,7 +127,7 @@ impl Retry {
             return Err(failure);
         }
         let pause = self.pauses.next().unwrap_or(LONGEST_PAUSE).max(failure.retry_after.unwrap_or_default());
-        if Instant::now() + pause >= self.deadline {
+        if pause >= self.deadline.saturating_duration_since(Instant::now()) {
             if self.failed > 1 {
                 let (failed, elapsed) = (self.failed, self.start.elapsed());
                 failure.text.push_str(&format!(" (attempt {failed}, after {elapsed:.1?})"));

@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::contract::event;
 use crate::stub::{Stub, first_failure};
 
 #[tokio::test]
 async fn a_machine_that_does_not_connect_is_described_and_destroyed() {
     let stub = Stub::start().await;
-    *stub.api.fields.lock() = json!({ "events": [
-        { "type": "start", "status": "started", "source": "flyd", "timestamp": 2 },
-        { "type": "launch", "status": "created", "source": "user", "timestamp": 1 },
-    ] });
+    let events = [event("start", "started", 2), event("launch", "created", 1)];
+    *stub.api.fields.lock() = json!({ "events": events });
     let pool = stub.pool(stub.backend(), Duration::from_secs(2)).await;
     let reason = first_failure(&pool).await.to_string();
     let name = stub.creates()[0].body["name"].as_str().unwrap().to_owned();
@@ -29,8 +28,9 @@ async fn a_machine_that_does_not_connect_is_described_and_destroyed() {
 async fn a_machine_that_dies_fails_its_boot_at_once_with_its_exit() {
     let stub = Stub::start().await;
     let exit = json!({ "exit_event": { "exit_code": 137, "guest_signal": 9, "oom_killed": true } });
-    let events = [json!({ "type": "exit", "status": "stopped", "request": exit })];
-    *stub.api.fields.lock() = json!({ "state": "stopped", "events": events });
+    let mut exited = event("exit", "stopped", 1);
+    exited["request"] = exit;
+    *stub.api.fields.lock() = json!({ "state": "stopped", "events": [exited] });
     let start = std::time::Instant::now();
     let pool = stub.pool(stub.backend(), Duration::from_secs(20)).await;
     let reason = first_failure(&pool).await.to_string();

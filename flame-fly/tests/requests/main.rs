@@ -2,6 +2,7 @@
 //!
 //! Nothing is booted here: `tests/tests/fly` has runners that join.
 
+mod contract;
 mod doctor;
 mod finals;
 mod once;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use flame_actors::task;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::contract::machine;
 use crate::stub::{Answer, Stub, first_failure};
 
 #[tokio::test]
@@ -29,10 +30,9 @@ async fn a_machine_that_is_there_under_its_name_is_taken() {
         late.until("it is asked for", |stub| !stub.creates().is_empty()).await;
         late.until("it is looked for", |stub| stub.seen("GET").iter().any(|seen| seen.path.contains("flame_runner")))
             .await;
-        let Value::Object(asked) = late.creates()[0].body.clone() else { panic!("an object") };
-        let mut machine = Value::Object(asked);
-        machine["id"] = "late".into();
-        late.api.machines.lock().push(machine);
+        let mut asked = late.creates()[0].body.clone();
+        (asked["id"], asked["state"]) = ("late".into(), "started".into());
+        late.api.machines.lock().push(machine(&asked));
     });
     let reason = first_failure(&pool).await.to_string();
     assert!(reason.contains("did not join") && reason.contains("machine late"), "{reason}");

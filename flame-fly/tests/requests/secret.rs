@@ -42,7 +42,7 @@ async fn the_token_is_sent_and_shown_nowhere() {
     let stub = Stub::that_says([
         Answer::Hangs,
         Answer::status(500, &repeats),
-        Answer::Says(429, json!(repeats), Vec::new()),
+        Answer::Babbles(429, json!(repeats), Vec::new()),
         Answer::status(401, &repeats),
     ])
     .await;
@@ -69,7 +69,7 @@ async fn a_redirect_is_not_followed() {
     let elsewhere = Stub::start().await;
     let to = vec![("location", elsewhere.host().to_owned())];
     let stub = Stub::start().await;
-    *stub.api.always.lock() = Some(Answer::Says(307, json!({}), to));
+    *stub.api.always.lock() = Some(Answer::Babbles(307, json!({}), to));
     let pool = stub.pool(stub.backend(), Duration::from_secs(10)).await;
     let reason = first_failure(&pool).await.to_string();
     assert!(reason.contains("307"), "{reason}");

@@ -1,6 +1,8 @@
 //! An API that answers as it is told, and keeps what it was asked.
+//!
+//! Dropped, it fails the test if something was asked, or answered, that is not in the contract.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +14,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::contract;
+
 /// The token of all tests.
 pub(crate) const TOKEN: &str = "FlyV1 fm2_hidden";
 
@@ -20,6 +24,8 @@ pub(crate) const TOKEN: &str = "FlyV1 fm2_hidden";
 pub(crate) enum Answer {
     /// This status, with this body and these headers.
     Says(u16, Value, Vec<(&'static str, String)>),
+    /// The same, and the contract knows no such answer.
+    Babbles(u16, Value, Vec<(&'static str, String)>),
     /// Nothing: the connection is closed. What was asked is not done.
     Hangs,
     /// What was asked is done, and the connection is closed.
@@ -54,6 +60,8 @@ pub(crate) struct Api {
     pub(crate) seen: Mutex<Vec<Seen>>,
     /// What each machine has beyond what it was asked for.
     pub(crate) fields: Mutex<Value>,
+    /// What was asked or answered against the contract.
+    violations: Mutex<BTreeSet<String>>,
 }
 
 /// A running API.
@@ -116,6 +124,15 @@ impl Stub {
     }
 }
 
+impl Drop for Stub {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let violations = self.api.violations.lock();
+            assert!(violations.is_empty(), "against the contract: {violations:#?}");
+        }
+    }
+}
+
 pub(crate) async fn node() -> Node {
     Node::builder().name("stub").start().await.unwrap()
 }
@@ -147,17 +164,23 @@ pub(crate) async fn failure(events: &mut Events) -> Error {
 async fn serve(api: Arc<Api>, stream: TcpStream) {
     let mut stream = BufReader::new(stream);
     while let Some(seen) = read(&mut stream).await {
+        api.violations.lock().extend(contract::of_request(&seen));
         api.seen.lock().push(seen.clone());
-        let (status, body, headers) = match api.answer(&seen) {
+        let answer = api.answer(&seen);
+        let is_by_contract = !matches!(answer, Answer::Babbles(..));
+        let (status, body, headers) = match answer {
             Answer::Hangs => return,
             Answer::Lost => return drop(api.done(&seen)),
-            Answer::Says(status, body, headers) => (status, body, headers),
+            Answer::Says(status, body, headers) | Answer::Babbles(status, body, headers) => (status, body, headers),
             Answer::Late(pause) => {
                 let (status, body) = api.done(&seen);
                 tokio::time::sleep(pause).await;
                 (status, body, Vec::new())
             }
         };
+        if is_by_contract {
+            api.violations.lock().extend(contract::of_answer(&seen, status, &body));
+        }
         let body = body.to_string();
         let mut text = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n", body.len());
         headers.iter().for_each(|(name, value)| text.push_str(&format!("{name}: {value}\r\n")));
@@ -210,10 +233,10 @@ impl Api {
                 if machines.iter().any(|machine| machine["name"] == seen.body["name"]) {
                     return (409, json!({ "error": "already_exists: unique machine name violation" }));
                 }
-                let mut machine = json!({
+                let mut machine = contract::machine(&json!({
                     "id": format!("148e{}", machines.len()), "name": seen.body["name"], "state": "started",
                     "region": seen.body["region"], "config": seen.body["config"],
-                });
+                }));
                 if let Some(fields) = self.fields.lock().as_object() {
                     machine.as_object_mut().unwrap().extend(fields.clone());
                 }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::contract::machine;
 use crate::stub::{Stub, node};
 
-fn machine(id: &str, parent: &str, parent_machine: &str, life: &str) -> Value {
+fn runner(id: &str, parent: &str, parent_machine: &str, life: &str) -> Value {
     let metadata = json!({ "flame_parent": parent, "flame_parent_machine": parent_machine, "flame_parent_life": life });
-    json!({ "id": id, "name": id, "state": "started", "config": { "metadata": metadata } })
+    machine(&json!({ "id": id, "name": id, "state": "started", "config": { "metadata": metadata } }))
 }
 
 #[tokio::test]
@@ -16,17 +17,17 @@ async fn own_leftovers_go_and_strangers_stay() {
     let stub = Stub::start().await;
     // A process that has ended, or rather one of another boot of the system.
     let (gone, alive) = ("0000.1.1", life());
-    let mut ended = machine("ended", "stub-01a", "148parent", gone);
+    let mut ended = runner("ended", "stub-01a", "148parent", gone);
     ended["state"] = "destroyed".into();
     stub.api.machines.lock().extend([
-        machine("of-another-machine", "stub-01a", "148other", gone),
-        machine("of-another-name", "stubborn-01a", "148parent", gone),
-        machine("of-a-parent-that-lives", "stub-01b", "148parent", &alive),
-        json!({ "id": "of-no-pool", "name": "web", "state": "started", "config": { "metadata": {} } }),
-        json!({ "id": "of-nobody", "state": "started" }),
+        runner("of-another-machine", "stub-01a", "148other", gone),
+        runner("of-another-name", "stubborn-01a", "148parent", gone),
+        runner("of-a-parent-that-lives", "stub-01b", "148parent", &alive),
+        machine(&json!({ "id": "of-no-pool", "state": "started", "config": { "metadata": {} } })),
+        machine(&json!({ "id": "of-nobody", "state": "started" })),
         ended,
-        machine("left-behind", "stub-01a", "148parent", gone),
-        machine("left-behind-too", "stub-01c", "148parent", gone),
+        runner("left-behind", "stub-01a", "148parent", gone),
+        runner("left-behind-too", "stub-01c", "148parent", gone),
     ]);
     let pool = stub.pool(stub.backend().machine_id("148parent"), Duration::from_secs(3)).await;
     stub.until("two are destroyed", |stub| stub.seen("DELETE").len() >= 2).await;
