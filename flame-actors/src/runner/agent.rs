@@ -207,6 +207,10 @@ impl Agent {
         }));
         if let Some(entered) = self.work.lock().tasks.get_mut(&id) {
             entered.end.abort = Some(doing.abort_handle());
+            if entered.condemned {
+                // While it was being spawned, as other threads can have it in process.
+                doing.abort();
+            }
         }
     }
 
@@ -489,7 +493,10 @@ impl Role for Arc<Agent> {
                 }
             }
             Frame::Cancel { id } => {
-                let end = self.work.lock().tasks.get(&id).map(|doing| doing.end.clone());
+                let end = self.work.lock().tasks.get_mut(&id).map(|doing| {
+                    doing.condemned = true;
+                    doing.end.clone()
+                });
                 if let Some(end) = end {
                     end.now();
                 }

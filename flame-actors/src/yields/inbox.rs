@@ -22,6 +22,9 @@ pub(crate) struct Inbox {
     source: OnceLock<(Arc<Link>, u64)>,
 }
 
+/// A piece that is shorter is copied: what is read from a link at once is in one buffer of 64 KiB.
+const SMALL: usize = 4 * 1024;
+
 impl Inbox {
     pub(crate) fn new(window: u32) -> Arc<Self> {
         let (pieces, reader) = (Mutex::default(), AtomicWaker::new());
@@ -34,6 +37,8 @@ impl Inbox {
     }
 
     pub(crate) fn put(&self, piece: Bytes) {
+        // A part of a buffer keeps all of it, and many small ones would keep as many buffers.
+        let piece = if piece.len() < SMALL { Bytes::copy_from_slice(&piece) } else { piece };
         self.pieces.lock().push_back(piece);
         self.reader.wake();
     }

@@ -128,8 +128,8 @@ impl Placed {
     }
 
     /// Nothing of it is left, and it does not come back.
-    async fn has_ended(&self) {
-        let Self { phase, pool, diary, .. } = self;
+    async fn has_ended(&mut self) {
+        let Self { phase, pool, diary, .. } = &*self;
         self.slow.let_go();
         until(&format!("{phase:?}: its ref has ended"), || self.child.get_status() == ActorStatus::Stopped).await;
         if *phase != Phase::Lost {
@@ -139,7 +139,13 @@ impl Placed {
         let others = if *phase == Phase::Waiting && !pool.status().closed { 1 } else { 0 };
         until(&format!("{phase:?}: its slot is free"), || (used(), pool.status().waiting) == (others, 0)).await;
         if *phase == Phase::BackOff {
+            // It was tried again and again while the other phases had their turn.
+            let starts = diary.starts();
             tokio::time::sleep(LONGEST_PAUSE).await;
+            assert_eq!(diary.starts(), starts, "{phase:?}");
+            diary.check();
+            self.starts = starts;
+            return;
         }
         assert_eq!(diary.starts(), self.starts, "{phase:?}");
         diary.check();
@@ -152,7 +158,7 @@ impl Placed {
 }
 
 async fn a_stop_in_any_phase_ends_the_child_for_good(on: Runners) {
-    for placed in Placed::in_all(on).await {
+    for mut placed in Placed::in_all(on).await {
         let stop = placed.child.stop_and_wait(Some("enough".to_owned()), None);
         eventually(&format!("{:?}: the stop", placed.phase), stop).await.unwrap();
         assert_eq!(placed.heard.end().await, "stopped: enough", "{:?}", placed.phase);
@@ -162,7 +168,7 @@ async fn a_stop_in_any_phase_ends_the_child_for_good(on: Runners) {
 }
 
 async fn a_kill_in_any_phase_ends_the_child_for_good(on: Runners) {
-    for placed in Placed::in_all(on).await {
+    for mut placed in Placed::in_all(on).await {
         placed.child.kill();
         assert_eq!(placed.heard.end().await, "stopped: killed", "{:?}", placed.phase);
         placed.has_ended().await;
@@ -171,7 +177,7 @@ async fn a_kill_in_any_phase_ends_the_child_for_good(on: Runners) {
 }
 
 async fn the_end_of_the_supervisor_in_any_phase_ends_the_child(on: Runners) {
-    for placed in Placed::in_all(on).await {
+    for mut placed in Placed::in_all(on).await {
         placed.keeper.kill();
         placed.has_ended().await;
         placed.close().await;
@@ -190,14 +196,14 @@ async fn the_end_of_the_pool_in_any_phase_ends_the_child(on: Runners) {
 }
 
 async fn a_call_that_waits_for_a_child_ends_with_it(on: Runners) {
-    for placed in Placed::in_all(on).await {
+    for mut placed in Placed::in_all(on).await {
         let child = placed.child.clone();
         let call = tokio::spawn(async move { call!(child, MemberMsg::Keep).is_err() });
         // Nothing tells that it waits; if it does not yet, the end comes first.
         tokio::task::yield_now().await;
         placed.child.stop(None);
         assert!(eventually(&format!("{:?}: the call", placed.phase), call).await.unwrap());
-        placed.slow.let_go();
+        placed.has_ended().await;
         placed.close().await;
     }
 }
