@@ -174,28 +174,9 @@ impl Runner {
     }
 
     fn send_task(self: &Arc<Self>, slot: Option<Slot>, task: Outgoing<'_>, keep_slot: bool) -> Result<Pending, Error> {
-        let Outgoing { task, args, deadline, linked, items } = task;
-        let window = items.as_ref().map(|items| items.window);
-        let (tx, result) = oneshot::channel();
-        let id = {
-            let mut under_way = self.work.under_way.lock();
-            let id = under_way.id();
-            under_way.runs.insert(id, Run { result: tx, slot, keep_slot, items: items.clone() });
-            id
-        };
-        let deadline_ms = deadline.map(frame::millis);
-        let sent = self.link.send(Frame::Run { id, task: task.to_owned(), deadline_ms, linked, window }, args);
-        if let Err(err) = sent {
-            let unsent = self.work.under_way.lock().runs.remove(&id);
-            if let Some(mut slot) = unsent.and_then(|run| run.slot) {
-                slot.worked(false);
-            }
-            return Err(err);
-        }
-        if let Some(items) = &items {
-            items.comes_from(&self.link, id);
-        }
-        Ok(Pending { runner: Arc::clone(self), id, result, linked, yields: items.is_some(), ended: false })
+        let (linked, yields) = (task.linked, task.items.is_some());
+        let (id, result) = self.work.send(&self.link, slot, task, keep_slot)?;
+        Ok(Pending { runner: Arc::clone(self), id, result, linked, yields, ended: false })
     }
 
     // ---- placed children ----
@@ -307,16 +288,42 @@ impl std::fmt::Debug for Runner {
 }
 
 impl Work {
-    /// Has a runner that is still coming up answer something.
-    pub(crate) async fn ask(&self, link: &Arc<Link>, task: &str, args: Bytes) -> Result<Bytes, Error> {
+    /// Enters a task and sends it. An error gives the slot back: nothing was sent.
+    fn send(
+        &self,
+        link: &Arc<Link>,
+        slot: Option<Slot>,
+        task: Outgoing<'_>,
+        keep_slot: bool,
+    ) -> Result<(u64, oneshot::Receiver<Ran>), Error> {
+        let Outgoing { task, args, deadline, linked, items } = task;
+        let window = items.as_ref().map(|items| items.window);
         let (tx, result) = oneshot::channel();
         let id = {
             let mut under_way = self.under_way.lock();
             let id = under_way.id();
-            under_way.runs.insert(id, Run { result: tx, slot: None, keep_slot: false, items: None });
+            under_way.runs.insert(id, Run { result: tx, slot, keep_slot, items: items.clone() });
             id
         };
-        link.send(Frame::Run { id, task: task.to_owned(), deadline_ms: None, linked: true, window: None }, args)?;
+        let deadline_ms = deadline.map(frame::millis);
+        let sent = link.send(Frame::Run { id, task: task.to_owned(), deadline_ms, linked, window }, args);
+        if let Err(err) = sent {
+            let unsent = self.under_way.lock().runs.remove(&id);
+            if let Some(mut slot) = unsent.and_then(|run| run.slot) {
+                slot.worked(false);
+            }
+            return Err(err);
+        }
+        if let Some(items) = &items {
+            items.comes_from(link, id);
+        }
+        Ok((id, result))
+    }
+
+    /// Has a runner that is still coming up answer something.
+    pub(crate) async fn ask(&self, link: &Arc<Link>, task: &str, args: Bytes) -> Result<Bytes, Error> {
+        let outgoing = Outgoing { task, args, deadline: None, linked: true, items: None };
+        let (_, result) = self.send(link, None, outgoing, false)?;
         let lost = |cause| Error::RunnerLost { node: link.peer().to_string(), cause };
         tokio::select! {
             biased;

@@ -86,7 +86,7 @@ pub(crate) use self::reuse::{IDLE_AT_LISTENER, Wire};
 pub struct ByteStream {
     state: Mutex<State>,
     size: Option<u64>,
-    /// Dropped with it.
+    /// Given back at its end, or with it.
     held: Mutex<Held>,
 }
 
@@ -290,7 +290,7 @@ impl<'de> Deserialize<'de> for ByteStream {
         let state = if route::is_me(&remote.node) {
             match offers::take(remote.id) {
                 Some(Offer::Out(source)) => State::Here(source),
-                _ => State::Failed(StreamError::not_opened("it was opened before, or expired")),
+                _ => State::Failed(StreamError::not_offered()),
             }
         } else {
             State::Opening(porter::open(remote, Kind::Out))

@@ -62,15 +62,19 @@ pub(crate) fn is_me(node: &str) -> bool {
     NEIGHBOURS.get().is_some_and(|neighbours| *neighbours.me == *node)
 }
 
+/// Whether a node was booted by this one, or by one that is below it.
+pub(crate) fn is_below(node: &str, above: &str) -> bool {
+    node.strip_prefix(above).is_some_and(|rest| rest.starts_with('.'))
+}
+
 /// The link towards a node. Names are paths, so a request goes down by prefix and otherwise up.
 pub(crate) fn towards(node: &Arc<str>) -> Option<(Arc<Link>, Hop)> {
     let neighbours = NEIGHBOURS.get()?;
-    let below = |name: &str| node.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
-    let link = if below(&neighbours.me) {
+    let link = if is_below(node, &neighbours.me) {
         let runners = neighbours.runners.read();
         match runners.get(node) {
             Some(link) => Arc::clone(link),
-            None => runners.iter().find(|(name, _)| below(name)).map(|(_, link)| Arc::clone(link))?,
+            None => runners.iter().find(|(name, _)| is_below(node, name)).map(|(_, link)| Arc::clone(link))?,
         }
     } else {
         Arc::clone(neighbours.parent.get()?)

@@ -64,6 +64,11 @@ impl StreamError {
         Self::of(err).cloned().unwrap_or_else(|| Self::Target(clipped(err)))
     }
 
+    /// For who asks for one that is not, or no longer, to be had.
+    pub(super) fn not_offered() -> Self {
+        Self::not_opened("it was opened before, or expired")
+    }
+
     pub(super) fn not_opened(why: impl std::fmt::Display) -> Self {
         Self::NotOpened(clipped(why))
     }

@@ -107,8 +107,7 @@ async fn open_directly(remote: &Remote, kind: Kind, is_neighbour: bool) -> Resul
     let me = route::me().ok_or_else(|| StreamError::not_opened(Error::NoNode))?;
     let (porter, lost) = porter_of(&remote.node)?;
     let wanted = |invitation| Wanted { id: remote.id, kind, node: Arc::clone(&me), invitation };
-    let is_below = remote.node.strip_prefix(&*me).is_some_and(|rest| rest.starts_with('.'));
-    let wire = if is_below {
+    let wire = if route::is_below(&remote.node, &me) {
         // It has booted over a way to this node, and there may be none to it.
         let (invitation, mut expectation) = listen(&remote.node).await.map_err(StreamError::not_opened)?;
         ask(&porter, &lost, |port| PorterMsg::Open(wanted(Some(invitation)), port)).await??;
@@ -196,7 +195,7 @@ impl Actor for Porter {
                 if offers::claim(wanted.id, wanted.kind) {
                     runtime::spawn(hand_over(wanted, reply));
                 } else {
-                    let _ = reply.send(Err(StreamError::not_opened("it was opened before, or expired")));
+                    let _ = reply.send(Err(StreamError::not_offered()));
                 }
             }
             PorterMsg::PassOn(stream, reply) => drop(reply.send(stream)),
@@ -225,7 +224,7 @@ async fn hand_over(wanted: Wanted, reply: RpcReplyPort<Result<Option<Invitation>
     match offers::take(id) {
         Some(Offer::Out(source)) => source.send(wire, lost),
         Some(Offer::In(target)) => target.receive(wire, lost),
-        None => Outbound::new(wire, lost).fail(StreamError::not_opened("it was opened before, or expired")),
+        None => Outbound::new(wire, lost).fail(StreamError::not_offered()),
     }
 }
 

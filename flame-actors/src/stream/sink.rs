@@ -58,7 +58,7 @@ use crate::node::{route, runtime};
 /// ```
 pub struct ByteSink {
     state: Mutex<State>,
-    /// Dropped with it.
+    /// Given back at its shutdown, or with it.
     held: Mutex<Held>,
 }
 
@@ -229,7 +229,7 @@ impl<'de> Deserialize<'de> for ByteSink {
         let state = if route::is_me(&remote.node) {
             match offers::take(remote.id) {
                 Some(Offer::In(target)) => State::Here(target),
-                _ => State::Failed(StreamError::not_opened("it was opened before, or expired")),
+                _ => State::Failed(StreamError::not_offered()),
             }
         } else {
             State::Opening(porter::open(remote, Kind::In))
