@@ -53,7 +53,7 @@ impl<M: Message> BoundedSender<M> {
     /// Those of `ActorRef::cast`: the actor has ended, or the message cannot be encoded.
     pub async fn send(&self, message: M) -> Result<(), MessagingErr<M>> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.expect("the semaphore is never closed");
-        permit::with(Some(Permit::Here { _permit: permit }), || self.actor.send_message(message))
+        permit::with(Some(Permit::of_sender(permit)), || self.actor.send_message(message))
     }
 
     /// Waits until the actor has taken every message of this sender from its mailbox, or has ended.

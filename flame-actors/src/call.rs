@@ -251,7 +251,8 @@ async fn cast<R: Send + 'static>(request: Request<R>) -> Result<(), Error> {
     let bounds = Bounds { wait: timeout, run: None, both: timeout, patient: false };
     let work = Work { task: key.clone(), args, linked, track: false, items: None };
     let asked = pool.ask()?;
-    runtime::spawn(async move {
+    let app = pool.app().clone();
+    app.spawn(async move {
         let _offered = offered;
         if let (Err(err), _) = perform(asked, work, bounds).await {
             tracing::warn!(pool = pool.name(), task = key, %err, "a cast failed");

@@ -18,13 +18,13 @@ pub const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 /// Values that are nested deeper are refused: each level takes stack, and a thread has 2 MiB of it.
 const MAX_DEPTH: usize = 128;
 
-/// Encodes a value as MessagePack, structs as maps.
+/// Encodes a value as MessagePack, structs as maps; never panics, whatever the type's own encoder does.
 ///
 /// # Errors
 /// [`Error::Encode`] with the type's name.
 pub fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
-    rmp_serde::to_vec_named(value)
-        .map_err(|err| Error::Encode { what: std::any::type_name::<T>().to_owned(), reason: err.to_string() })
+    let encoded = without_panic("encoder", || rmp_serde::to_vec_named(value).map_err(|err| err.to_string()));
+    encoded.map_err(|reason| Error::Encode { what: std::any::type_name::<T>().to_owned(), reason })
 }
 
 /// Decodes a value; never panics, whatever the bytes are and whatever the type's own decoder does.
@@ -32,17 +32,17 @@ pub fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
 /// # Errors
 /// [`Error::Decode`] with the type's name.
 pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    let decode = || {
+    let decoded = without_panic("decoder", || {
         let mut decoder = rmp_serde::Deserializer::from_read_ref(bytes);
         decoder.set_max_depth(MAX_DEPTH);
-        T::deserialize(&mut decoder)
-    };
-    let reason = match catch_unwind(AssertUnwindSafe(decode)) {
-        Ok(Ok(value)) => return Ok(value),
-        Ok(Err(err)) => err.to_string(),
-        Err(panic) => format!("its decoder panicked: {}", panic_text(&*panic)),
-    };
-    Err(Error::Decode { what: std::any::type_name::<T>().to_owned(), reason })
+        T::deserialize(&mut decoder).map_err(|err| err.to_string())
+    });
+    decoded.map_err(|reason| Error::Decode { what: std::any::type_name::<T>().to_owned(), reason })
+}
+
+fn without_panic<T>(whose: &str, work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(format!("its {whose} panicked: {}", panic_text(panic))))
 }
 
 /// Checks the limit, naming what it is that would be sent.

@@ -16,12 +16,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::task::JoinHandle;
 
-pub(crate) use self::receive::remove;
+pub(crate) use self::receive::take_brought;
 use self::receive::{missing, receive};
 use crate::node::link::Link;
+use crate::node::runtime;
 use crate::runner::Work;
 use crate::{ByteStream, Error, Task};
 
@@ -64,7 +67,8 @@ pub(crate) async fn copy(paths: &[CopyPath], link: &Arc<Link>, work: &Work) -> R
         return Ok(());
     }
     let paths = paths.to_vec();
-    let listed = tokio::task::spawn_blocking(move || list(&paths)).await;
+    // A disk may never answer: that must be nobody else's thread.
+    let listed = runtime::bulk().spawn_blocking(move || list(&paths)).await;
     let items = listed.map_err(|err| failed(&err))?.map_err(|err| failed(&err))?;
     let wanted = items.iter().map(|(_, item)| item.clone()).collect();
     let missing = ask(link, work, missing(wanted)).await.map_err(too_many)?.map_err(|err| failed(&err))?;
@@ -73,8 +77,12 @@ pub(crate) async fn copy(paths: &[CopyPath], link: &Arc<Link>, work: &Work) -> R
         return Ok(());
     }
     let size = items.iter().map(|(_, item)| item.size).sum();
-    let files = items.iter().map(|(from, item)| (from.clone(), item.size)).collect();
-    let contents = ByteStream::new(Contents { files, open: None }).with_size(size);
+    let files = items.iter().cloned().collect();
+    let contents = {
+        // Where it is read and sent.
+        let _bulk = runtime::bulk().enter();
+        ByteStream::new(Contents { files, state: Reading::Next }).with_size(size)
+    };
     let items = items.into_iter().map(|(_, item)| item).collect();
     // What goes wrong on the way may go well the next time.
     let broken = |err| Error::Backend { backend: "copy_paths".to_owned(), reason: err };
@@ -130,30 +138,58 @@ fn list(paths: &[CopyPath]) -> Result<Vec<(PathBuf, Item)>, String> {
 
 /// The contents of files, one after the other, each as long as it was when it was listed.
 struct Contents {
-    files: VecDeque<(PathBuf, u64)>,
-    open: Option<(tokio::fs::File, PathBuf, u64)>,
+    files: VecDeque<(PathBuf, Item)>,
+    state: Reading,
+}
+
+enum Reading {
+    Next,
+    Opening(JoinHandle<io::Result<File>>, PathBuf, u64),
+    Open(tokio::fs::File, PathBuf, u64),
 }
 
 impl AsyncRead for Contents {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let named = |path: &Path, err: &dyn std::fmt::Display| io::Error::other(format!("{}: {err}", path.display()));
         loop {
-            let Some((file, path, left)) = self.open.as_mut().filter(|(.., left)| *left > 0) else {
-                let Some((path, size)) = self.files.pop_front() else { return Poll::Ready(Ok(())) };
-                let file = File::open(&path).map_err(|err| named(&path, &err))?;
-                self.open = Some((file.into(), path, size));
-                continue;
-            };
-            let room = buf.remaining().min(usize::try_from(*left).unwrap_or(usize::MAX));
-            let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
-            ready!(Pin::new(file).poll_read(cx, &mut part)).map_err(|err| named(path, &err))?;
-            let read = part.filled().len();
-            if read == 0 {
-                return Poll::Ready(Err(named(path, &"it has become shorter meanwhile")));
+            match &mut self.state {
+                Reading::Next => {
+                    let Some((path, item)) = self.files.pop_front() else { return Poll::Ready(Ok(())) };
+                    let (size, file) = (item.size, path.clone());
+                    let opening = runtime::bulk().spawn_blocking(move || open(&file, &item));
+                    self.state = Reading::Opening(opening, path, size);
+                }
+                Reading::Opening(opening, path, size) => {
+                    let opened = ready!(Pin::new(opening).poll(cx)).map_err(io::Error::other).flatten();
+                    let file = opened.map_err(|err| named(path, &err))?;
+                    self.state = Reading::Open(file.into(), std::mem::take(path), *size);
+                }
+                Reading::Open(_, _, 0) => self.state = Reading::Next,
+                Reading::Open(file, path, left) => {
+                    let room = buf.remaining().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
+                    ready!(Pin::new(file).poll_read(cx, &mut part)).map_err(|err| named(path, &err))?;
+                    let read = part.filled().len();
+                    if read == 0 {
+                        return Poll::Ready(Err(named(path, &"it has become shorter meanwhile")));
+                    }
+                    buf.advance(read);
+                    *left -= read as u64;
+                    return Poll::Ready(Ok(()));
+                }
             }
-            buf.advance(read);
-            *left -= read as u64;
-            return Poll::Ready(Ok(()));
         }
     }
+}
+
+/// Opens a file that was listed, if it is that file still.
+fn open(path: &Path, item: &Item) -> io::Result<File> {
+    // A pipe would otherwise be opened once somebody writes into it.
+    let options = OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, OFlags::RDONLY | options, Mode::empty())?);
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || Identity::of(&metadata) != item.identity {
+        return Err(io::Error::other("there is another file in its place meanwhile"));
+    }
+    Ok(file)
 }

@@ -102,6 +102,7 @@ mod parent;
 mod place;
 mod pool;
 mod registry;
+mod report;
 mod runner;
 mod stream;
 mod task;

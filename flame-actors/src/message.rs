@@ -5,21 +5,31 @@
 //! whether the pid belongs to a proxy or guardian. So messages, results and exits of one sender leave in the order in
 //! which it sent them, and a message that cannot be encoded fails at once. The mailbox of the proxy gets an empty
 //! envelope, which ractor drops.
+//!
+//! What arrives is put into the mailbox as it is (see `arrival.rs`), and decoded by the actor that takes it out. A reply
+//! is encoded where the actor sends it, and decoded on the runtime of its caller. So what a message's own code does
+//! concerns those two, and no link.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use ractor::message::{BoxedDowncastErr, BoxedMessage, SerializedMessage};
 use ractor::{ActorId, RpcReplyPort};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::task::coop::unconstrained;
+use tracing::{Dispatch, dispatcher};
 
-use crate::Error;
-use crate::codec;
 use crate::node::frame::Frame;
 use crate::node::link::Link;
-use crate::node::route;
-use crate::node::runtime;
+use crate::node::{arrival, route, runtime};
+use crate::report::report;
+use crate::stream::UntilTaken;
+use crate::{Error, codec, stream};
 
 /// A message that can cross to an actor on another node. Implemented by `#[derive(Message)]`.
 ///
@@ -59,7 +69,8 @@ impl Encoded {
         decode: fn(&[u8]) -> Result<T, Error>,
     ) -> Self {
         let timeout = port.get_timeout();
-        Self { body, reply: Some(ReplySink(Box::new(PortSink { port, decode }))), timeout }
+        let sink = PortSink { port, decode, app: Handle::try_current().ok() };
+        Self { body, reply: Some(ReplySink(Box::new(sink))), timeout }
     }
 }
 
@@ -90,15 +101,26 @@ impl ReplySink {
 struct PortSink<T> {
     port: RpcReplyPort<T>,
     decode: fn(&[u8]) -> Result<T, Error>,
+    /// The runtime of the caller, if it has one.
+    app: Option<Handle>,
 }
 
-impl<T: Send> Sink for PortSink<T> {
+impl<T: Send + 'static> Sink for PortSink<T> {
     fn answer(self: Box<Self>, answer: Result<Bytes, Error>) {
-        match answer.and_then(|body| (self.decode)(&body)) {
-            // Nobody may wait any more; that is the caller's choice.
-            Ok(value) => drop(self.port.send(value)),
+        let body = match answer {
+            Ok(body) => body,
             // The port drops here, which ends the caller's wait at once; ractor has no room for the reason.
+            Err(err) => return report!(DEBUG, %err, "a call got no reply"),
+        };
+        let Self { port, decode, app } = *self;
+        let take = move || match decode(&body) {
+            // Nobody may wait any more; that is the caller's choice.
+            Ok(value) => drop(port.send(value)),
             Err(err) => tracing::debug!(%err, "a call got no reply"),
+        };
+        match app {
+            Some(app) => drop(app.spawn(async move { take() })),
+            None => drop(runtime::spawn(async move { runtime::foreign_now(take) })),
         }
     }
 
@@ -186,12 +208,48 @@ pub fn reply_port<T: Send + 'static>(
     let (tx, rx) = oneshot::channel();
     let timeout = reply.timeout();
     if !matches!(reply.0, Some(Way::Nowhere)) {
-        runtime::spawn(async move { reply.answer(rx.await.map_err(|_| Error::NoReply).and_then(encode)) });
+        on_end(rx, move |value| {
+            let value = value.map_err(|_| Error::NoReply);
+            reply.answer(value.and_then(encode));
+        });
     }
     Ok(match timeout {
         Some(timeout) => (tx, timeout).into(),
         None => tx.into(),
     })
+}
+
+/// Calls this with what is sent, on the thread that sends it, or with an error on the one that drops the sender.
+///
+/// The sender is new: nothing was sent yet.
+pub(crate) fn on_end<T: Send + 'static>(
+    rx: oneshot::Receiver<T>,
+    then: impl FnOnce(Result<T, oneshot::error::TryRecvError>) + Send + 'static,
+) {
+    let end = Arc::new(OnEnd { parts: Mutex::new(Some((rx, then))) });
+    let waker = Waker::from(Arc::clone(&end));
+    if let Some((rx, _)) = &mut *end.parts.lock() {
+        // Without the budget of the task in which this is called: that may be spent. The sender has not sent yet.
+        let _ = std::pin::pin!(unconstrained(rx)).poll(&mut Context::from_waker(&waker));
+    }
+}
+
+/// What is to be done when something is sent, without a task that waits for it.
+struct OnEnd<T, F> {
+    parts: Mutex<Option<(oneshot::Receiver<T>, F)>>,
+}
+
+impl<T, F> Wake for OnEnd<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(Result<T, oneshot::error::TryRecvError>) + Send + 'static,
+{
+    fn wake(self: Arc<Self>) {
+        let parts = self.parts.lock().take();
+        if let Some((mut rx, then)) = parts {
+            then(rx.try_recv());
+        }
+    }
 }
 
 // ---- what ractor calls ---------------------------------------------------------------------------------------
@@ -230,26 +288,50 @@ pub fn box_message<M: Message>(message: M, pid: &ActorId) -> Result<BoxedMessage
     use ractor::Message as _;
     let permit = permit::take();
     let Some(route) = route::to(pid) else { return Envelope::Here(message, permit).box_message(pid) };
-    match message.encode().and_then(|encoded| route.forward(encoded, permit)) {
+    let (encoded, offered) = stream::collect(|| message.encode());
+    // Streams in it can be opened as long as the message waits in a mailbox, and for a while after.
+    let permit = match offered.is_empty() {
+        true => permit,
+        false => Some(Permit { _streams: Some(UntilTaken::from(offered)), ..permit.unwrap_or_default() }),
+    };
+    match encoded.and_then(|encoded| route.forward(encoded, permit)) {
         Ok(body) => {
-            let mut boxed = Envelope::<M>::Sent { body, sender: tokio::task::try_id() }.box_message(pid)?;
+            let sent = Envelope::<M>::Sent { body, sender: tokio::task::try_id() };
+            let mut boxed = without_span(|| sent.box_message(pid))?;
             // A serialised message that does not decode is dropped by ractor; any other would fail the proxy.
             boxed.serialized_msg = Some(SerializedMessage::CallReply(0, Vec::new()));
             Ok(boxed)
         }
         Err(err) => {
-            tracing::warn!(%err, message = std::any::type_name::<M>(), "a message was not sent");
+            report!(WARN, %err, message = std::any::type_name::<M>(), "a message was not sent");
             Err(BoxedDowncastErr)
         }
     }
 }
 
-/// Takes a message out of its box.
+/// The span of the sender would come along in the box and be left by a thread of ours, which is to call no subscriber.
+fn without_span<T>(work: impl FnOnce() -> T) -> T {
+    // Without a subscriber there is no span, and none is to be had for one: see `runtime.rs`.
+    if dispatcher::has_been_set() { dispatcher::with_default(&Dispatch::none(), work) } else { work() }
+}
+
+/// Takes a message out of its box: decodes it, if it came from another node.
 ///
 /// # Errors
-/// When it has left for another node, or is another message.
-pub fn from_boxed<M: Message>(boxed: BoxedMessage) -> Result<M, BoxedDowncastErr> {
+/// When it has left for another node, does not decode, or is another message.
+pub fn from_boxed<M: Message>(mut boxed: BoxedMessage) -> Result<M, BoxedDowncastErr> {
     use ractor::Message as _;
+    match boxed.serialized_msg.take() {
+        Some(SerializedMessage::Cast { args, .. }) => return decode_arrived(&args, None),
+        Some(SerializedMessage::Call { variant, args, reply, metadata }) => {
+            if let Some(arrival) = metadata.as_deref().and_then(arrival::claim) {
+                return decode_arrived(&args, arrival.reply);
+            }
+            // From a session, which has a port of its own.
+            boxed.serialized_msg = Some(SerializedMessage::Call { variant, args, reply, metadata });
+        }
+        other => boxed.serialized_msg = other,
+    }
     match Envelope::<M>::from_boxed(boxed)? {
         Envelope::Here(message, _permit) => Ok(message),
         Envelope::Sent { body, sender } if sender == tokio::task::try_id() => {
@@ -259,15 +341,33 @@ pub fn from_boxed<M: Message>(boxed: BoxedMessage) -> Result<M, BoxedDowncastErr
     }
 }
 
-/// The right to have one more message under way. Dropped, it goes back to its sender.
-pub(crate) enum Permit {
-    Here {
-        _permit: OwnedSemaphorePermit,
-    },
-    /// Of a sender on another node.
-    There {
-        _ack: Ack,
-    },
+fn decode_arrived<M: Message>(body: &[u8], reply: Option<ReplyTo>) -> Result<M, BoxedDowncastErr> {
+    // Where a stand-in of ours gets it, this is a thread of ours.
+    runtime::foreign_now(|| M::decode(body, reply)).map_err(|err| {
+        report!(DEBUG, %err, message = std::any::type_name::<M>(), "a message did not arrive");
+        BoxedDowncastErr
+    })
+}
+
+/// What goes back when a message is taken from the mailbox of its actor, or never will be.
+#[derive(Default)]
+pub(crate) struct Permit {
+    /// The right of its sender here to have one more message on its way.
+    _sender: Option<OwnedSemaphorePermit>,
+    /// Tells the node that it came from.
+    _ack: Option<Ack>,
+    /// The streams in it, which are offered here.
+    _streams: Option<UntilTaken>,
+}
+
+impl Permit {
+    pub(crate) fn of_sender(permit: OwnedSemaphorePermit) -> Self {
+        Self { _sender: Some(permit), ..Self::default() }
+    }
+
+    pub(crate) fn acknowledging(ack: Ack) -> Self {
+        Self { _ack: Some(ack), ..Self::default() }
+    }
 }
 
 /// Tells the other side of a link that a message was taken.
@@ -308,7 +408,7 @@ pub(crate) mod permit {
 
 /// ractor's own remoting with our codec, for `#[message(cluster)]`.
 pub mod cluster {
-    use super::{BoxedDowncastErr, Message, ReplyTo, SerializedMessage, Way};
+    use super::{BoxedDowncastErr, Message, ReplyTo, SerializedMessage, Way, on_end};
     use bytes::Bytes;
     use tokio::sync::oneshot;
 
@@ -318,7 +418,7 @@ pub mod cluster {
     /// When it cannot be encoded, which is logged.
     pub fn serialize<M: Message>(message: M) -> Result<SerializedMessage, BoxedDowncastErr> {
         let encoded = message.encode().map_err(|err| {
-            tracing::warn!(%err, message = std::any::type_name::<M>(), "a message was not sent");
+            crate::report::report!(WARN, %err, message = std::any::type_name::<M>(), "a message was not sent");
             BoxedDowncastErr
         })?;
         let (variant, args, metadata) = (String::new(), encoded.body, None);
@@ -326,11 +426,9 @@ pub mod cluster {
             None => SerializedMessage::Cast { variant, args, metadata },
             Some(sink) => {
                 let (tx, rx) = oneshot::channel::<Vec<u8>>();
-                crate::node::runtime::spawn(async move {
-                    match rx.await {
-                        Ok(body) => sink.answer(Ok(Bytes::from(body))),
-                        Err(_) => drop(sink),
-                    }
+                on_end(rx, |body| match body {
+                    Ok(body) => sink.answer(Ok(Bytes::from(body))),
+                    Err(_) => drop(sink),
                 });
                 let reply = match encoded.timeout {
                     Some(timeout) => (tx, timeout).into(),
@@ -352,7 +450,7 @@ pub mod cluster {
             SerializedMessage::CallReply(..) => return Err(BoxedDowncastErr),
         };
         M::decode(&args, reply).map_err(|err| {
-            tracing::warn!(%err, message = std::any::type_name::<M>(), "a message from a session did not decode");
+            crate::report::report!(WARN, %err, message = std::any::type_name::<M>(), "a message from a session did not decode");
             BoxedDowncastErr
         })
     }

@@ -1,5 +1,6 @@
 //! This process as a node: a parent that boots runners, or a runner that was booted.
 
+pub(crate) mod arrival;
 pub(crate) mod build;
 mod builder;
 pub(crate) mod frame;
@@ -34,10 +35,14 @@ use self::signals::Signals;
 use crate::error::Error;
 use crate::parent::{self, Parent};
 use crate::pool::Pool;
+use crate::report::report;
 use crate::runner::agent::Agent;
+use crate::runner::way_out;
 
 /// After a second signal the runners have so long to be destroyed.
 const DESTROY_BOUND: Duration = Duration::from_secs(5);
+/// And this process has so long to leave in good order: what it has printed may wait for somebody to read it.
+const EXIT_BOUND: Duration = Duration::from_millis(300);
 
 /// This process as a node of its application.
 ///
@@ -220,9 +225,9 @@ impl Node {
         }
         if self.0.handle_signals {
             let (mut signals, agent) = (signals::listen()?, Arc::clone(&runner.agent));
-            runtime::spawn(async move {
+            runtime::links().spawn(async move {
                 let signal = signals.next().await;
-                tracing::info!(%signal, "this runner is wanted away");
+                report!(INFO, %signal, "this runner is wanted away");
                 agent.leave();
                 signals.next().await;
                 agent.stop();
@@ -283,8 +288,8 @@ impl Node {
     pub async fn shutdown_on_signal(&self) -> Result<(), Error> {
         let listen = || async {
             let (signals, (tx, ended)) = (signals::listen()?, watch::channel(false));
-            // On our runtime: a second signal counts also when the application is stuck.
-            runtime::spawn(self.clone().end_on_signal(signals, tx));
+            // Where nothing waits: a second signal counts also when the application is stuck.
+            runtime::links().spawn(self.clone().end_on_signal(signals, tx));
             Ok::<_, Error>(ended)
         };
         let mut ended = self.0.on_signal.get_or_try_init(listen).await?.clone();
@@ -295,7 +300,8 @@ impl Node {
 
     async fn end_on_signal(self, mut signals: Signals, ended: watch::Sender<bool>) {
         let signal = signals.next().await;
-        tracing::info!(%signal, node = self.name(), "shutting down");
+        let node = Arc::clone(&self.0.name);
+        report!(INFO, %signal, %node, "shutting down");
         let pools = self.0.pools.lock().clone();
         let second = tokio::select! {
             () = self.shutdown() => {
@@ -304,10 +310,12 @@ impl Node {
             }
             signal = signals.next() => signal,
         };
-        tracing::warn!(signal = %second, "a second signal: this process ends at once");
-        let destroyed = futures_util::future::join_all(pools.iter().map(Pool::destroy));
+        report!(WARN, signal = %second, "a second signal: this process ends at once");
+        let destroyed = runtime::spawn(async move {
+            futures_util::future::join_all(pools.iter().map(Pool::destroy)).await;
+        });
         let _ = tokio::time::timeout(DESTROY_BOUND, destroyed).await;
-        std::process::exit(second.exit_code());
+        way_out::exit_within(EXIT_BOUND, second.exit_code());
     }
 
     pub(crate) fn given_name(&self) -> &str {

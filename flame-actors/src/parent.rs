@@ -10,10 +10,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use rustix::fs::FileType;
-use tokio::io::AsyncReadExt;
+use rustix::fs::{FileType, Mode, OFlags};
 use tokio::net::TcpStream;
-use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -90,10 +88,10 @@ pub(crate) struct Booted {
 /// What ties a process to the parent's on the same computer.
 pub(crate) struct Lifeline {
     /// Ends when the parent's process does.
-    stdin: OwnedFd,
+    pub(crate) stdin: OwnedFd,
     /// A read end of the pipe that standard error is, whose other one the parent has: as long as there is one, writing
-    /// to it is no error.
-    stderr: Option<File>,
+    /// to it is no error. To be read once the parent does not.
+    pub(crate) stderr: Option<File>,
 }
 
 /// Finds out whether this process was booted as a runner.
@@ -114,13 +112,9 @@ pub(crate) async fn booted() -> Result<Option<Booted>, Error> {
     };
     // A thread of its own: a runtime would wait for it when `main` gives up.
     let (tx, read) = oneshot::channel();
-    std::thread::spawn(move || drop(tx.send(read_stdin())));
-    let read = read.await;
-    // From here on the lifeline tells: work that is not linked to the parent has some time left without it.
-    if has_lifeline && let Err(err) = rustix::process::set_parent_process_death_signal(None) {
-        tracing::warn!(%err, "this runner will end at once with its parent");
-    }
-    let mut booted = read.map_err(|err| Error::Join(err.to_string()))??;
+    let thread = std::thread::Builder::new().name("flame-stdin".to_owned());
+    thread.spawn(move || drop(tx.send(read_stdin()))).map_err(|err| Error::Join(format!("no thread: {err}")))?;
+    let mut booted = read.await.map_err(|err| Error::Join(err.to_string()))??;
     booted.lifeline = booted.lifeline.filter(|_| has_lifeline);
     Ok(Some(booted))
 }
@@ -156,24 +150,8 @@ fn pipe_of_stderr() -> std::io::Result<Option<File>> {
         return Ok(None);
     }
     // Not a second descriptor of the write end, as `dup` would give: the other end of the same pipe.
-    File::open("/proc/self/fd/2").map(Some)
-}
-
-/// Waits for the end of the parent's process, as the lifeline tells it.
-pub(crate) async fn cut(lifeline: Lifeline) {
-    let Ok(mut pipe) = pipe::Receiver::from_owned_fd(lifeline.stdin) else { return std::future::pending().await };
-    let mut byte = [0];
-    // Nothing is ever written after the invitation.
-    while pipe.read(&mut byte).await.is_ok_and(|read| read > 0) {}
-    if let Some(stderr) = lifeline.stderr {
-        runtime::spawn(drain(stderr));
-    }
-}
-
-/// Reads in the place of the parent, which has gone: unlinked work may go on for a while and print.
-async fn drain(stderr: File) {
-    let Ok(mut pipe) = pipe::Receiver::from_file(stderr) else { return };
-    let _ = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
+    let options = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(Some(rustix::fs::open("/proc/self/fd/2", options, Mode::empty())?.into()))
 }
 
 /// Ends what this process has started and left in its process group, if it leads one: its backend, which would do
@@ -227,8 +205,9 @@ impl Invitation {
         let connector = self.identity.connector(&token)?;
         let hello = self.hello(purpose, token, build);
         let address = self.address.clone();
-        // On our runtime, whose driver then serves the connection for good.
-        let dialled = runtime::spawn(async move {
+        // On the runtime whose driver then serves the connection for good.
+        let runtime = if purpose == Purpose::Link { runtime::links() } else { runtime::work() };
+        let dialled = runtime.spawn(async move {
             let mut attempts = 0;
             let mut stream = loop {
                 match tls_to(&address, &connector).await {

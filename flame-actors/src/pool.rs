@@ -40,7 +40,7 @@ use crate::backend::Backend;
 use crate::call::{Call, Cast};
 use crate::error::Error;
 use crate::map::Map;
-use crate::node::runtime;
+use crate::node::runtime::{self, Theirs};
 use crate::place::{Place, Placeable};
 use crate::runner::Runner;
 use crate::task::Task;
@@ -78,7 +78,7 @@ const TELLING: Duration = Duration::from_secs(1);
 pub struct Pool(Arc<Inner>);
 
 struct Inner {
-    config: PoolBuilder,
+    config: Theirs<PoolBuilder>,
     node: Node,
     app: Handle,
     state: Mutex<State>,
@@ -86,12 +86,16 @@ struct Inner {
     /// Whether the actor has a request to grow in its mailbox.
     grow_told: AtomicBool,
     closed: AtomicBool,
+    /// Whether somebody sees to its end.
+    is_ending: AtomicBool,
     /// Nothing of it is left.
     ended: watch::Sender<bool>,
     /// Told to boots that are under way when the pool closes.
     closing: watch::Sender<bool>,
     /// Each boot holds a clone of the sender until nothing is left of it; `None` once the pool is closed.
     boots: Mutex<Option<(mpsc::Sender<Infallible>, mpsc::Receiver<Infallible>)>>,
+    /// Whether the gauges are about to be set.
+    numbers_changed: AtomicBool,
     events: events::Telling,
     hooks: hooks::Caller,
     metrics: metrics::Metrics,
@@ -608,6 +612,11 @@ impl Pool {
         self.0.closed.load(Ordering::Acquire)
     }
 
+    /// The runtime of the application that has started it.
+    pub(crate) fn app(&self) -> &Handle {
+        &self.0.app
+    }
+
     pub(crate) fn timeout(&self) -> Duration {
         self.0.config.timeout
     }
@@ -643,7 +652,7 @@ impl Pool {
     }
 
     async fn start(config: PoolBuilder, node: &Node) -> Result<Self, Error> {
-        let scale = Scale::new(config.limits.clone(), Arc::clone(&config.placement.0));
+        let scale = Scale::new(config.limits.clone(), config.placement.clone());
         let state = State { scale, runners: BTreeMap::new(), failures: Failures::default() };
         let app = Handle::current();
         let pool = Self(Arc::new(Inner {
@@ -652,14 +661,16 @@ impl Pool {
             actor: std::sync::OnceLock::new(),
             grow_told: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            is_ending: AtomicBool::new(false),
             ended: watch::Sender::new(false),
             closing: watch::Sender::new(false),
             boots: Mutex::new(Some(mpsc::channel(1))),
+            numbers_changed: AtomicBool::new(false),
             events: events::Telling::new(),
             hooks: hooks::Caller::new(config.hooks.clone(), &app),
             metrics: metrics::Metrics::new(&config.name),
             app,
-            config,
+            config: Theirs::new(config),
         }));
         node.add_pool(&pool)?;
         let (actor, arguments) = (PoolActor, pool.clone());
@@ -675,12 +686,14 @@ impl Pool {
         match spawned {
             Ok(_) => {
                 if !node.is_runner() {
-                    runtime::spawn(sweep(node.given_name().to_owned(), Arc::clone(&pool.0.config.backend)));
+                    let swept = sweep(node.given_name().to_owned(), Arc::clone(&pool.0.config.backend));
+                    runtime::spawn(async { drop(runtime::foreign(swept).await) });
                 }
                 Ok(pool)
             }
             Err(reason) => {
-                if !pool.0.closed.swap(true, Ordering::AcqRel) {
+                pool.0.closed.store(true, Ordering::Release);
+                if !pool.0.is_ending.swap(true, Ordering::AcqRel) {
                     pool.0.ended.send_replace(true);
                 }
                 Err(Error::Config { option: format!("pool \"{}\": linked_to", pool.name()), reason })
@@ -703,6 +716,8 @@ impl Pool {
 }
 
 /// Destroys what a former life of this parent left behind.
+///
+/// The backend may block, and the lines are its user's.
 async fn sweep(parent: String, backend: Arc<dyn Backend>) {
     let left = match backend.list(&parent).await {
         Ok(left) => left,

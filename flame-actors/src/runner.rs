@@ -6,6 +6,7 @@ mod handles;
 mod outbox;
 mod supervisor;
 pub(crate) mod terminator;
+pub(crate) mod way_out;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -25,6 +26,7 @@ use crate::node::frame::{self, Exit, Frame};
 use crate::node::link::{Link, Role};
 use crate::place::{Encoded, Ward};
 use crate::pool::Slot;
+use crate::report::report;
 use crate::yields::inbox::Inbox;
 
 /// One runner of a pool.
@@ -382,7 +384,10 @@ impl Role for Work {
                     let _ = ward.cast(Ward::Ended(exit));
                 }
             }
-            other => tracing::warn!(runner = %link.peer(), ?other, "a frame that no runner sends"),
+            other => {
+                let runner = Arc::clone(link.peer());
+                report!(WARN, %runner, ?other, "a frame that no runner sends");
+            }
         }
     }
 

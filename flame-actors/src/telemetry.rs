@@ -4,8 +4,13 @@
 //! crate's name as their target, which stays when files move. None outlives a process: those that begin where it
 //! depends on the backend whether somebody's span is entered, or whose it is, are roots everywhere.
 
+use std::sync::{Arc, OnceLock};
+
 use tracing::field::Empty;
 use tracing::{Span, info_span};
+
+use crate::node::runtime::Theirs;
+use crate::report;
 
 const TARGET: &str = "flame_actors";
 
@@ -25,9 +30,32 @@ pub(crate) fn wait(pool: &str) -> Span {
 }
 
 /// The boot of a runner, on the parent.
-pub(crate) fn boot(pool: &str, runner: &str) -> Span {
-    // A root: whoever happened to ask for a slot first is not whom alone it is for.
-    info_span!(target: TARGET, parent: None, "flame.boot", pool, runner)
+///
+/// A boot is carried out by threads that call no subscriber, so its span is opened, entered and closed elsewhere.
+#[derive(Clone)]
+pub(crate) struct BootSpan(Arc<OnceLock<Theirs<Span>>>);
+
+impl BootSpan {
+    pub(crate) fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    /// Opens it, where a subscriber may be called.
+    pub(crate) fn open(&self, pool: &str, runner: &str) -> Span {
+        // A root: whoever happened to ask for a slot first is not whom alone it is for.
+        let span = info_span!(target: TARGET, parent: None, "flame.boot", pool, runner);
+        let _ = self.0.set(Theirs::new(span.clone()));
+        span
+    }
+
+    /// Has a line logged in it.
+    pub(crate) fn line(&self, line: impl FnOnce() + Send + 'static) {
+        let span = self.clone();
+        report::line(move || match span.0.get() {
+            Some(span) => span.in_scope(line),
+            None => line(),
+        });
+    }
 }
 
 /// The body of a task, on the runner.

@@ -140,14 +140,24 @@ impl Drop for Draft {
     }
 }
 
-/// Removes what this runner has brought, but for what other runners here still use.
-pub(crate) fn remove(node: &Arc<str>) {
-    let shares = match BROUGHT.lock().get_mut(node) {
-        // What a start that is being cut off still brings is given back at once.
-        Some(shares) => shares.take(),
-        None => return,
-    };
-    give_back(shares.into_iter().flatten());
+/// What a runner has brought here. Dropped, it is removed, but for what other runners here still use.
+pub(crate) struct Brought(Vec<Share>);
+
+impl Brought {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Drop for Brought {
+    fn drop(&mut self) {
+        give_back(self.0.drain(..));
+    }
+}
+
+/// Takes what this runner has brought; what a start that is being cut off still brings is given back at once.
+pub(crate) fn take_brought(node: &Arc<str>) -> Brought {
+    Brought(BROUGHT.lock().get_mut(node).and_then(Option::take).unwrap_or_default())
 }
 
 fn give_back(shares: impl IntoIterator<Item = Share>) {

@@ -16,15 +16,15 @@ use super::{AsRunner, Inner, NODE, Node, build, checked, route, runtime, unique}
 use crate::error::{Cause, Error};
 use crate::parent::{self, Booted};
 use crate::registry;
+use crate::report::report;
 use crate::runner::agent::Agent;
+use crate::runner::way_out;
 
 /// Both sides of a link give up after this long without hearing from the other.
 const DEFAULT_LEASE: Duration = Duration::from_secs(15);
 const SHORTEST_LEASE: Duration = Duration::from_secs(1);
 /// A runner that does not reach its parent within this time gives up.
 const FAILSAFE: Duration = Duration::from_secs(20);
-/// A runner whose parent is gone, and whose work has ended, has this long to leave `main` by itself.
-const EXIT_GRACE: Duration = Duration::from_millis(300);
 /// Settings of a [`Node`], from [`Node::builder`].
 #[derive(Clone, Debug)]
 pub struct NodeBuilder {
@@ -169,25 +169,9 @@ impl NodeBuilder {
             Some(runner),
         );
 
+        way_out::guard(&agent, &link, lifeline, welcome.shutdown_timeout)?;
         link.start(stream);
-        runtime::spawn(open_session(session, invitation, welcome, build, Arc::clone(&link)));
-        if let Some(lifeline) = lifeline {
-            runtime::spawn(async move {
-                parent::cut(lifeline).await;
-                link.close(Cause::ConnectionClosed);
-            });
-        }
-        runtime::spawn(async move {
-            agent.stopped().await;
-            if agent.lost_its_parent() {
-                tokio::time::sleep(EXIT_GRACE).await;
-                tracing::warn!("the parent is gone and this runner has not left main: exiting");
-                if has_lifeline {
-                    parent::end_process_group();
-                }
-                std::process::exit(1);
-            }
-        });
+        runtime::spawn(open_session(session, invitation, welcome, build, link));
         Ok(node)
     }
 
@@ -232,8 +216,9 @@ async fn open_session(
             link.close(Cause::ConnectionClosed);
         }
         Err(err) => {
-            tracing::warn!(%err, "no session with the parent");
-            link.close(Cause::Refused(err.to_string()));
+            let why = err.to_string();
+            report!(WARN, %err, "no session with the parent");
+            link.close(Cause::Refused(why));
         }
     }
 }

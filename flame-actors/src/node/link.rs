@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsStream;
@@ -24,6 +25,7 @@ use super::route;
 use super::runtime;
 use crate::error::{Cause, Error};
 use crate::message::{Permit, ReplySink};
+use crate::report::report;
 
 /// What a link is for on this side: the parent's view of a runner, or the agent on it.
 pub(crate) trait Role: Send + Sync + 'static {
@@ -104,6 +106,8 @@ impl Waiting {
     }
 }
 
+/// The kernel takes no more to send than this, beside what is on its way.
+const UNSENT_BYTES: u32 = 128 * 1024;
 /// Fewer abandoned calls than this are not looked for.
 const FIRST_SWEEP: usize = 256;
 
@@ -150,13 +154,17 @@ impl Link {
     /// Starts reading, writing and the lease on our runtime.
     pub(crate) fn start(self: &Arc<Self>, stream: impl Into<TlsStream<TcpStream>>) {
         let stream = stream.into();
-        if let Ok(address) = stream.get_ref().0.local_addr() {
+        let socket = stream.get_ref().0;
+        // Heartbeats go before what is queued here, and cannot go before what the kernel has taken. An error says that
+        // this kernel has no such option.
+        let _ = SockRef::from(socket).set_tcp_notsent_lowat(UNSENT_BYTES);
+        if let Ok(address) = socket.local_addr() {
             let _ = self.local.set(address.ip().to_canonical());
         }
         let (read, write) = tokio::io::split(stream);
-        runtime::spawn(wire::read_loop(Arc::clone(self), read));
-        runtime::spawn(wire::write_loop(Arc::clone(self), write));
-        runtime::spawn(wire::lease_loop(Arc::clone(self)));
+        runtime::links().spawn(wire::read_loop(Arc::clone(self), read));
+        runtime::links().spawn(wire::write_loop(Arc::clone(self), write));
+        runtime::links().spawn(wire::lease_loop(Arc::clone(self)));
     }
 
     /// The name of the node at the other end.
@@ -298,6 +306,15 @@ impl Link {
         self.lease.lock().standing(Moment::now())
     }
 
+    /// How long it takes until its lease has ended, without another word of the other side.
+    pub(crate) fn lease_left(&self) -> Duration {
+        let (mut lease, now) = (self.lease.lock(), Moment::now());
+        match lease.standing(now) {
+            Standing::Expired => Duration::ZERO,
+            _ => lease.left(now).max(Duration::from_millis(1)),
+        }
+    }
+
     /// Closes the link; what waits on it ends with `cause`. Frames that are queued are still written, unless its lease
     /// is over.
     pub(crate) fn close(self: &Arc<Self>, cause: Cause) {
@@ -333,7 +350,10 @@ impl Link {
         let sink = self.waiting.lock().replies.remove(&id);
         match sink {
             Some(sink) => sink.answer(outcome.map(|()| body)),
-            None => tracing::debug!(peer = %self.peer, id, "a reply that nobody waits for"),
+            None => {
+                let peer = Arc::clone(&self.peer);
+                report!(DEBUG, %peer, id, "a reply that nobody waits for");
+            }
         }
     }
 

@@ -22,6 +22,7 @@ use super::runtime;
 use super::session::Session;
 use super::tls::{self, Authority};
 use crate::Error;
+use crate::report::report;
 use crate::stream::{IDLE_AT_LISTENER, Wire};
 
 /// So long after its link a runner may open its session.
@@ -108,21 +109,24 @@ impl Listener {
         session: Arc<Session>,
     ) -> Result<Arc<Self>, Error> {
         let authority = Authority::mint()?;
-        runtime::spawn(async move {
-            let cannot = |err: std::io::Error| Error::Config {
-                option: "listen".to_owned(),
-                reason: format!("cannot listen on {address}: {err}"),
-            };
-            let socket = TcpListener::bind(address).await.map_err(cannot)?;
-            let address = socket.local_addr().map_err(cannot)?;
-            let advertised = advertise.map(|host| with_port(host, address.port()));
-            let expected = Mutex::default();
-            let listener = Arc::new(Self { address, advertised, authority, build, lease, session, expected });
-            runtime::spawn(door::accept_loop(Arc::downgrade(&listener), socket));
-            Ok(listener)
-        })
-        .await
-        .map_err(|err| Error::Join(format!("the listener did not start: {err}")))?
+        // Most of what it accepts becomes a link.
+        let links = runtime::links();
+        links
+            .spawn(async move {
+                let cannot = |err: std::io::Error| Error::Config {
+                    option: "listen".to_owned(),
+                    reason: format!("cannot listen on {address}: {err}"),
+                };
+                let socket = TcpListener::bind(address).await.map_err(cannot)?;
+                let address = socket.local_addr().map_err(cannot)?;
+                let advertised = advertise.map(|host| with_port(host, address.port()));
+                let expected = Mutex::default();
+                let listener = Arc::new(Self { address, advertised, authority, build, lease, session, expected });
+                links.spawn(door::accept_loop(Arc::downgrade(&listener), socket));
+                Ok(listener)
+            })
+            .await
+            .map_err(|err| Error::Join(format!("the listener did not start: {err}")))?
     }
 
     /// Makes an identity and a token for one runner.
@@ -304,7 +308,7 @@ impl Listener {
             _ => Err(Refusal::Token { node: node.to_string() }),
         };
         if let Err(refusal) = opened {
-            tracing::debug!(why = %refusal, "an idle connection was closed");
+            report!(DEBUG, why = %refusal, "an idle connection was closed");
         }
     }
 

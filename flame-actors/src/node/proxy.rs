@@ -68,7 +68,7 @@ pub(super) fn proxy<M: Message>(address: &Address) -> Result<ActorRef<M>, Error>
 
 /// Spawns on our runtime, at once: a ref is needed while a message is being decoded.
 fn spawn_now<A: Actor>(actor: A, arguments: A::Arguments) -> Result<ActorRef<A::Msg>, Error> {
-    let _runtime = runtime::handle().enter();
+    let _runtime = runtime::work().enter();
     let (actor, _) = ActorRuntime::spawn_instant(None, actor, arguments)
         .map_err(|err| Error::NoActor(format!("(a stand-in could not be started: {err})")))?;
     Ok(actor)

@@ -3,7 +3,6 @@
 //! On the wire an actor is an [`Address`]. Its own node resolves that to the actor itself, any other to a proxy (see
 //! `proxy.rs`). A placed child's guardian has a route as a proxy has.
 
-use std::any::TypeId;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,12 +16,14 @@ use ractor::{ActorCell, ActorId, ActorRef};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+pub(crate) use super::arrival::expect;
 use super::frame::{Exit, Frame, Hop, Order};
 use super::gate::Gate;
 use super::link::Link;
-use super::{proxy, relay, watcher};
+use super::{arrival, proxy, relay, runtime, watcher};
 use crate::error::{Cause, Error};
-use crate::message::{Ack, Encoded, Message, Permit, ReplyTo, permit};
+use crate::message::{Ack, Encoded, Message, Permit, ReplySink, ReplyTo};
+use crate::report::report;
 use crate::{codec, stream};
 
 // ---- nodes ---------------------------------------------------------------------------------------------------
@@ -215,6 +216,11 @@ pub(crate) fn to(pid: &ActorId) -> Option<Route> {
     ROUTES.get(&pid.pid()).map(|route| route.clone())
 }
 
+/// The route of an actor of this node that stands for one elsewhere.
+fn onward(pid: u64) -> Option<Route> {
+    to(&ActorId::Local(pid))
+}
+
 /// Has what is sent to a guardian go through this gate.
 pub(crate) fn add_guardian(guardian: &ActorId, hold: Option<usize>) -> Arc<Gate> {
     let gate = Arc::new(Gate::new(hold));
@@ -238,14 +244,24 @@ impl Route {
     /// Queues a message on the link; gives its body back, which is shared and not copied.
     pub(crate) fn forward(&self, encoded: Encoded, permit: Option<Permit>) -> Result<Bytes, Error> {
         let body = codec::within_limit(encoded.body, || "a message".to_owned())?;
-        let Encoded { reply, timeout, .. } = encoded;
+        self.pass(encoded.timeout, encoded.reply, permit, body.clone())?;
+        Ok(body)
+    }
+
+    /// The same for one that is encoded.
+    fn pass(
+        &self,
+        timeout: Option<Duration>,
+        reply: Option<ReplySink>,
+        permit: Option<Permit>,
+        body: Bytes,
+    ) -> Result<(), Error> {
         match self {
             Self::Actor { link, to, address } => {
-                link.send_message(to.clone(), address.pid, timeout, reply, permit, body.clone())?;
+                link.send_message(to.clone(), address.pid, timeout, reply, permit, body)
             }
-            Self::Child(gate) => gate.pass(timeout, reply, permit, body.clone())?,
+            Self::Child(gate) => gate.pass(timeout, reply, permit, body),
         }
-        Ok(body)
     }
 }
 
@@ -253,8 +269,9 @@ impl Route {
 pub(crate) fn pass_on<M: Message>(stand_in: &ActorId, message: M) {
     // Without a route it has ended, and drops what is in its mailbox as any other.
     let Some(route) = to(stand_in) else { return };
-    if let Err(err) = message.encode().and_then(|encoded| route.forward(encoded, None)) {
-        tracing::warn!(%err, message = std::any::type_name::<M>(), "a message was not sent on");
+    let encoded = runtime::foreign_now(|| message.encode());
+    if let Err(err) = encoded.and_then(|encoded| route.forward(encoded, None)) {
+        report!(WARN, %err, message = std::any::type_name::<M>(), "a message was not sent on");
     }
 }
 
@@ -272,28 +289,6 @@ pub(crate) fn link_closed(link: &Arc<Link>, cause: &Cause) {
 }
 
 // ---- arrivals ------------------------------------------------------------------------------------------------
-
-type Deliver = fn(&ActorCell, &[u8], Option<ReplyTo>, Option<Permit>) -> Result<(), Error>;
-
-/// How messages that arrive are decoded: by the message type of the actor they are for.
-static DELIVER: LazyLock<DashMap<TypeId, Deliver>> = LazyLock::new(DashMap::new);
-
-/// Makes messages of this type deliverable.
-pub(crate) fn expect<M: Message>() {
-    DELIVER.entry(TypeId::of::<M>()).or_insert(deliver::<M>);
-}
-
-fn deliver<M: Message>(
-    cell: &ActorCell,
-    body: &[u8],
-    reply: Option<ReplyTo>,
-    permit: Option<Permit>,
-) -> Result<(), Error> {
-    let message = M::decode(body, reply)?;
-    // Through the ref and not the cell: a message for a guardian or proxy of this node goes on from here.
-    let sent = permit::with(permit, || ActorRef::<M>::from(cell.clone()).send_message(message));
-    sent.map_err(|_| Error::NoActor(cell.get_id().to_string()))
-}
 
 /// In the place of a pid: the node's own porter (see `stream/porter.rs`), which every node can ask.
 const PORTER: u64 = u64::MAX;
@@ -324,16 +319,18 @@ pub(crate) fn receive(link: &Arc<Link>, frame: Frame, body: Bytes) {
         Frame::Message { to, pid, reply, ack, timeout_ms } => {
             let timeout = timeout_ms.map(Duration::from_millis);
             let reply = reply.map(|id| ReplyTo::over(Arc::clone(link), id, timeout));
-            let permit = ack.map(|id| Permit::There { _ack: Ack { link: Arc::clone(link), id } });
+            let permit = ack.map(|id| Permit::acknowledging(Ack { link: Arc::clone(link), id }));
             let arrived = match elsewhere(&to) {
                 Some(node) => relay::message(&node, pid, timeout, reply, permit, body),
-                None => local(pid).and_then(|cell| match DELIVER.get(&cell.get_type_id()).map(|entry| *entry) {
-                    Some(deliver) => deliver(&cell, &body, reply, permit),
-                    None => Err(Error::NoActor(cell.get_id().to_string())),
-                }),
+                None => match onward(pid) {
+                    // Its bytes go on as they are: what is in them means the same everywhere.
+                    Some(route) => route.pass(timeout, reply.map(ReplySink::relay), permit, body),
+                    None => local(pid).and_then(|cell| arrival::deliver(&cell, body, reply, permit)),
+                },
             };
             if let Err(err) = arrived {
-                tracing::debug!(%err, from = %link.peer(), "a message did not arrive");
+                let from = Arc::clone(link.peer());
+                report!(DEBUG, %err, %from, "a message did not arrive");
             }
         }
         Frame::Actor { to, pid, order } => match (elsewhere(&to), order) {
@@ -355,6 +352,6 @@ pub(crate) fn receive(link: &Arc<Link>, frame: Frame, body: Bytes) {
             relay::down(&address, &exit);
             proxy::ended(&address, exit);
         }
-        other => tracing::debug!(?other, "not about an actor"),
+        other => report!(DEBUG, ?other, "not about an actor"),
     }
 }

@@ -1,40 +1,236 @@
-//! The small runtime that carries links, sessions, leases and the terminator.
+//! The threads of this crate, and what may run on each.
 //!
-//! It is ours alone: a task that blocks every worker thread of the application's runtime must not make its node look
-//! dead. One thread lives as long as the process.
+//! | runtime | thread | what runs there |
+//! | --- | --- | --- |
+//! | [`links`] | `flame` | reads, writes and leases of links: nothing that waits, and nothing that a user wrote |
+//! | [`work`] | `flame-work` | actors, sessions, boots and timers of this crate; what a user wrote only through [`foreign`] |
+//! | [`bulk`] | `flame-bulk` | bytes that pass through, and copied files |
+//!
+//! A lease must end for what the other side does, and for nothing that a decoder, a destructor, a log or a recorder
+//! of this process does. So those run on the application's runtime, or where a thread that waits is replaced.
+//! Subscribers of `tracing` are a user's code too: on these threads spans and events go nowhere, whoever makes them,
+//! and this crate's own lines take another way, `report.rs`.
 
+use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::OnceLock;
+use std::task::{Context, Poll};
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
+use tracing::Dispatch;
+use tracing::dispatcher::{self, DefaultGuard};
 
-/// The handle of our runtime, which is started on first use.
-pub(crate) fn handle() -> &'static Handle {
+use crate::error::panic_text;
+
+/// The handle of the runtime that keeps links and leases.
+pub(crate) fn links() -> &'static Handle {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| start("flame")).handle()
+    RUNTIME.get_or_init(|| start("flame", 1)).handle()
 }
 
-/// The handle of another one, for what moves many bytes and is not the application's work: streams that pass through.
+/// The handle of the runtime of actors, boots and timers.
+pub(crate) fn work() -> &'static Handle {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| start("flame-work", 2)).handle()
+}
+
+/// The handle of the runtime that moves many bytes which are not the application's work.
 pub(crate) fn bulk() -> &'static Handle {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| start("flame-bulk")).handle()
+    RUNTIME.get_or_init(|| start("flame-bulk", 1)).handle()
 }
 
-fn start(name: &str) -> Runtime {
-    Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name(name)
-        .enable_all()
-        .build()
-        .expect("the operating system grants one thread and one epoll instance")
-}
-
-/// Spawns on our runtime.
+/// Spawns on the runtime of actors, boots and timers.
 pub(crate) fn spawn<F>(future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    handle().spawn(future)
+    work().spawn(future)
+}
+
+fn start(name: &str, threads: usize) -> Runtime {
+    builder(name)
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .expect("the operating system grants one thread and one epoll instance")
+}
+
+/// Describes a runtime of this crate.
+pub(crate) fn builder(name: &str) -> Builder {
+    let mut builder = Builder::new_multi_thread();
+    builder.thread_name(name).on_thread_start(enter_thread).on_thread_unpark(hush);
+    builder
+}
+
+thread_local! {
+    static IS_OURS: Cell<bool> = const { Cell::new(false) };
+    /// Keeps a subscriber from being called on this thread.
+    static HUSHED: RefCell<Option<DefaultGuard>> = const { RefCell::new(None) };
+}
+
+/// Whether this is a thread of this crate, which must not wait for what a user wrote.
+pub(crate) fn is_ours() -> bool {
+    IS_OURS.get()
+}
+
+/// Marks a thread that this crate has started as one of its own.
+pub(crate) fn enter_thread() {
+    IS_OURS.set(true);
+    hush();
+}
+
+/// Keeps subscribers from being called on this thread, once there is one in the process.
+///
+/// Not before: `tracing` takes any dispatcher, even this one, for a subscriber, and stops to pass events on to `log`.
+fn hush() {
+    HUSHED.with_borrow_mut(|hushed| {
+        if hushed.is_none() && dispatcher::has_been_set() {
+            *hushed = Some(dispatcher::set_default(&Dispatch::none()));
+        }
+    });
+}
+
+/// Runs what a user wrote: subscribers are called, and where this is a thread of ours another one takes its place
+/// meanwhile.
+pub(crate) fn foreign_now<T>(work: impl FnOnce() -> T) -> T {
+    if !is_ours() {
+        return work();
+    }
+    tokio::task::block_in_place(|| {
+        drop(HUSHED.take());
+        IS_OURS.set(false);
+        let _back = Back;
+        work()
+    })
+}
+
+/// Makes a thread ours again after a user's code ran on it.
+struct Back;
+
+impl Drop for Back {
+    fn drop(&mut self) {
+        enter_thread();
+    }
+}
+
+/// What a user wrote and may do anything when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Theirs<T: Send + 'static>(Option<T>);
+
+impl<T: Send + 'static> Theirs<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Some(value))
+    }
+}
+
+impl<T: Send + 'static> std::ops::Deref for Theirs<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl<T: Send + 'static> Drop for Theirs<T> {
+    fn drop(&mut self) {
+        if let Some(value) = self.0.take()
+            && is_ours()
+        {
+            // On a thread that may wait.
+            bulk().spawn_blocking(|| foreign_now(|| drop(value)));
+        }
+    }
+}
+
+/// Runs a future that a user wrote, such as a backend's, in a task of its own: it may block, log and panic.
+///
+/// An error is the text of its panic. Dropped before the end, it drops the future, as soon as that does not block.
+pub(crate) async fn foreign<F>(future: F) -> Result<F::Output, String>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let task = spawn(Foreign(Some(Box::pin(future))));
+    let _abort = AbortOnDrop(task.abort_handle());
+    task.await.map_err(|err| match err.try_into_panic() {
+        Ok(panic) => panic_text(panic),
+        Err(err) => err.to_string(),
+    })
+}
+
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A future whose polls and whose drop may block.
+struct Foreign<F>(Option<Pin<Box<F>>>);
+
+impl<F: Future> Future for Foreign<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        foreign_now(|| {
+            let future = self.0.as_mut().expect("it is polled until it has ended");
+            let polled = future.as_mut().poll(cx);
+            if polled.is_ready() {
+                self.0 = None;
+            }
+            polled
+        })
+    }
+}
+
+impl<F> Drop for Foreign<F> {
+    fn drop(&mut self) {
+        if let Some(future) = self.0.take() {
+            foreign_now(|| drop(future));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_blocks_holds_up_nothing_else() {
+        let (blocks, blocked) = std::sync::mpsc::channel::<()>();
+        let foreign = tokio::spawn(foreign(async move { blocked.recv() }));
+        // As many as there could be threads.
+        for _ in 0..4 {
+            let other = spawn(async { tokio::time::sleep(Duration::from_millis(1)).await });
+            tokio::time::timeout(Duration::from_secs(30), other).await.expect("timers go on").unwrap();
+        }
+        drop(blocks);
+        assert!(foreign.await.unwrap().expect("it does not panic").is_err());
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_and_harms_nothing() {
+        let panicked = foreign(async { panic!("the backend is not there") }).await;
+        assert_eq!(panicked, Err("the backend is not there".to_owned()));
+        spawn(async {}).await.expect("the runtime goes on");
+    }
+
+    #[tokio::test]
+    async fn what_is_dropped_half_way_is_dropped() {
+        let (holds, mut held) = tokio::sync::oneshot::channel::<()>();
+        let forever = async move {
+            let _holds = holds;
+            std::future::pending::<()>().await;
+        };
+        let waited = tokio::time::timeout(Duration::from_millis(10), foreign(forever)).await;
+        assert!(waited.is_err());
+        tokio::time::timeout(Duration::from_secs(30), &mut held).await.expect("it is dropped").unwrap_err();
+    }
 }

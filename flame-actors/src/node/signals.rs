@@ -21,7 +21,7 @@ pub(super) enum Ended {
 
 /// Hears these signals from now on, in the place of what they do by default.
 pub(super) fn listen() -> Result<Signals, Error> {
-    let _runtime = runtime::handle().enter();
+    let _runtime = runtime::links().enter();
     let hear = |kind| {
         unix::signal(kind).map_err(|err| Error::Config { option: "signals".to_owned(), reason: err.to_string() })
     };

@@ -28,7 +28,7 @@ static WATCHER: OnceLock<ActorRef<WatcherMsg>> = OnceLock::new();
 
 fn watcher() -> &'static ActorRef<WatcherMsg> {
     WATCHER.get_or_init(|| {
-        let _runtime = runtime::handle().enter();
+        let _runtime = runtime::work().enter();
         let (actor, _) = ActorRuntime::spawn_instant(None, Watcher, ()).expect("it has no name that could be taken");
         actor
     })

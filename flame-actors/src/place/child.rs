@@ -65,7 +65,7 @@ impl<A: Placeable> Placed<A> {
     ) -> Result<T, ActorProcessingErr> {
         let work = on_runner(Arc::clone(&self.identity.node), None, work);
         let result = AssertUnwindSafe(work).catch_unwind().await;
-        result.unwrap_or_else(|panic| Err(Box::new(ChildError::Panicked(panic_text(&*panic)))))
+        result.unwrap_or_else(|panic| Err(Box::new(ChildError::Panicked(panic_text(panic)))))
     }
 }
 

@@ -36,7 +36,7 @@ impl<M: Message> Starting<M> {
     /// Begins at once, on our runtime: a supervisor that blocks its threads does not keep a child's end from being
     /// noted.
     pub(super) fn begin(charge: Charge, supervisor: ActorCell) -> Result<Self, Error> {
-        let _runtime = runtime::handle().enter();
+        let _runtime = runtime::work().enter();
         let actor = charge.plan.child.actor;
         let begun = ActorRuntime::spawn_linked_instant(None, Guardian::<M>(PhantomData), charge, supervisor);
         let (guardian, started) =

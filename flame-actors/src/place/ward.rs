@@ -19,6 +19,7 @@ use crate::node::frame::{Exit, Order};
 use crate::node::gate::Gate;
 use crate::node::runtime;
 use crate::pool::{Event, Pool};
+use crate::report::report;
 use crate::runner::{ChildHandle, Runner, Unplaced};
 
 /// How a child is placed, and placed again.
@@ -192,7 +193,8 @@ impl Keeping {
         let Keep { plan, guardian, .. } = &self.keep;
         let (actor, child, intensity) = (plan.child.actor, *guardian, plan.intensity);
         plan.pool.tell_event(|| Event::ChildEnded { actor: actor.to_owned(), child, end: end.clone() });
-        tracing::info!(pool = plan.pool.name(), actor, child, end, "a placed child ended, and comes back");
+        let (pool, why) = (plan.pool.name().to_owned(), end.clone());
+        report!(INFO, pool, actor, child, end = why, "a placed child ended, and comes back");
         if plan.group.is_some() {
             self.tell_group(Told::Ended { child, end });
             return None;
@@ -316,7 +318,8 @@ impl Keeping {
         let Keep { plan, guardian, .. } = &self.keep;
         if messages > 0 {
             let (actor, child) = (plan.child.actor, *guardian);
-            tracing::warn!(pool = plan.pool.name(), actor, child, messages, "dropped while the child was down");
+            let pool = plan.pool.name().to_owned();
+            report!(WARN, pool, actor, child, messages, "dropped while the child was down");
             plan.pool.tell_event(|| Event::MessagesDropped { actor: actor.to_owned(), child, messages });
         }
     }

@@ -1,15 +1,12 @@
 //! The pool's actor: boots, shrinks and ends runners as `scale` decides.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
-use futures_util::FutureExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tracing::Instrument as _;
 
 use super::config::IdleCheck;
 use super::events::{Event, Leave};
@@ -17,10 +14,11 @@ use super::hooks::{Change, PoolChange};
 use super::scale::LongIdle;
 use super::{Failures, Pool, State, Up};
 use crate::backend::{Boot, Timeouts};
-use crate::error::{Cause, Error, panic_text};
+use crate::error::{Cause, Error};
 use crate::node::{self, runtime};
+use crate::report::{self, report};
 use crate::runner::Runner;
-use crate::telemetry;
+use crate::telemetry::BootSpan;
 
 /// After a failed boot the next one waits this long, less a random part of up to a half; then twice as long, and so
 /// on up to [`LONGEST_BACK_OFF`].
@@ -29,6 +27,9 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(10);
 
 /// With `idle_shutdown_after` 0 it is looked for idle runners this often.
 const SHORTEST_LOOK: Duration = Duration::from_millis(10);
+
+/// The end of a pool waits this long for a recorder to take its last numbers.
+const NUMBERS_BOUND: Duration = Duration::from_millis(100);
 
 pub(super) struct PoolActor;
 
@@ -129,7 +130,8 @@ impl Actor for PoolActor {
         running: &mut Running,
     ) -> Result<(), ActorProcessingErr> {
         if let SupervisionEvent::ActorFailed(who, err) = event {
-            tracing::warn!(pool = running.pool.name(), child = %who.get_id(), %err, "a placed child failed");
+            let (pool, child) = (running.pool.name().to_owned(), who.get_id());
+            report!(WARN, pool, %child, %err, "a placed child failed");
         }
         Ok(())
     }
@@ -159,7 +161,7 @@ impl Pool {
         for _ in 0..wanted {
             self.start_boot(&mut state);
         }
-        self.0.metrics.counts(state.scale.counts());
+        self.numbers_changed();
         None
     }
 
@@ -169,9 +171,8 @@ impl Pool {
         let runner: Arc<str> = format!("{}.{}-{}", self.0.node.name(), self.name(), node::unique()).into();
         self.0.events.tell(|| Event::BootStarted { runner: runner.to_string() });
         self.tell_hooks(&runner, state.scale.count(), Change::GrowStart);
-        let span = telemetry::boot(self.name(), &runner);
-        let (pool, start) = (self.clone(), Instant::now());
-        let boot = async move {
+        let (span, pool, start) = (BootSpan::new(), self.clone(), Instant::now());
+        runtime::spawn(async move {
             let (config, telling) = (&pool.0.config, pool.clone());
             let boot = Boot::new(
                 pool.0.node.clone(),
@@ -182,24 +183,19 @@ impl Pool {
                 Box::new(move |event| telling.0.events.tell(|| event)),
             )
             .with_files(&config.copy_paths);
-            let booting = Runner::boot(id, Arc::clone(&config.backend), boot, config.boot_timeout, hold.clone());
-            // A backend is not ours: its panic is a failure like others.
-            let booting = AssertUnwindSafe(booting).catch_unwind();
+            let (backend, bound) = (Arc::clone(&config.backend), config.boot_timeout);
+            let booting = Runner::boot(id, backend, boot, bound, hold.clone(), span.clone());
             let mut closing = pool.0.closing.subscribe();
             let result = tokio::select! {
-                result = booting => result.unwrap_or_else(|panic| {
-                    let reason = format!("panicked: {}", panic_text(&*panic));
-                    Err(Error::Backend { backend: config.backend.name().to_owned(), reason })
-                }),
+                result = booting => result,
                 _ = closing.wait_for(|closing| *closing) => Err(pool.closed_error()),
             };
             // Not by a message: one that is in the mailbox when the actor stops is lost, and the runner with it.
-            if let Some(unwanted) = pool.booted(id, &runner, round, start.elapsed(), result) {
+            if let Some(unwanted) = pool.booted(id, &runner, round, start.elapsed(), result, &span) {
                 unwanted.clear_away().await;
             }
             drop(hold);
-        };
-        runtime::spawn(boot.instrument(span));
+        });
     }
 
     /// Gives back a runner that a pool which has ended has no use for.
@@ -210,6 +206,7 @@ impl Pool {
         round: u32,
         after: Duration,
         result: Result<Arc<Runner>, Error>,
+        span: &BootSpan,
     ) -> Option<Arc<Runner>> {
         let mut state = self.0.state.lock();
         // `close` says so before it takes the lock, and then takes whatever was entered.
@@ -223,10 +220,12 @@ impl Pool {
         let outcome = result.as_ref().map(|_| ()).map_err(Clone::clone);
         match result {
             Ok(runner) => {
-                tracing::debug!(?after, "up");
+                if report::is_wanted(tracing::Level::DEBUG) {
+                    span.line(move || tracing::debug!(?after, "up"));
+                }
                 let up = || Event::Up { runner: name.to_string(), instance: runner.instance().to_owned(), after };
                 self.0.events.tell(up);
-                self.0.metrics.booted(Some(after));
+                self.count(move |metrics| metrics.booted(Some(after)));
                 state.failures = Failures::default();
                 let (since, entered) = (SystemTime::now(), watch::Sender::new(()));
                 state.runners.insert(id, Up { runner: Arc::clone(&runner), since, entered });
@@ -238,13 +237,14 @@ impl Pool {
                 runtime::spawn(watch_over(self.clone(), runner));
             }
             Err(error) => {
-                tracing::warn!(%error, "a boot failed");
+                let why = error.clone();
+                span.line(move || tracing::warn!(error = %why, "a boot failed"));
                 state.scale.boot_failed();
                 state.failures.add(error.clone(), round);
                 let attempts = state.failures.count;
-                self.0.metrics.booted(None);
+                self.count(|metrics| metrics.booted(None));
                 let is_final = matches!(error, Error::BuildMismatch { .. } | Error::Config { .. });
-                if is_final && state.runners.is_empty() {
+                if is_final && state.runners.is_empty() && state.scale.booting() == 0 {
                     // Trying again would give the same, and no slot will be free: those who wait are told now.
                     for waiter in state.scale.queue.drain() {
                         let _ = waiter.send(Err(error.clone()));
@@ -312,10 +312,11 @@ impl Pool {
 
     /// Has the runner say whether it may go. One that cannot say goes: it costs money while it runs.
     async fn ask_idle(self, check: IdleCheck, runner: Arc<Runner>, found: LongIdle) {
-        let asked = AssertUnwindSafe(check.run(&runner, self.timeout())).catch_unwind().await;
-        let asked = asked.unwrap_or_else(|panic| Err(Error::Panicked(panic_text(&*panic))));
-        let agreed = asked.unwrap_or_else(|err| {
-            tracing::warn!(pool = self.name(), runner = %runner.node(), %err, "the idle check failed: the runner goes");
+        let (whom, bound) = (Arc::clone(&runner), self.timeout());
+        let asked = runtime::foreign(async move { check.run(&whom, bound).await }).await;
+        let agreed = asked.unwrap_or_else(|panic| Err(Error::Panicked(panic))).unwrap_or_else(|err| {
+            let (pool, runner) = (self.name().to_owned(), Arc::clone(runner.node()));
+            report!(WARN, pool, %runner, %err, "the idle check failed: the runner goes");
             true
         });
         let mut state = self.0.state.lock();
@@ -339,11 +340,12 @@ impl Pool {
 
     /// Ends everything; returns when it has ended.
     async fn close(&self) {
-        if self.0.closed.swap(true, Ordering::AcqRel) {
+        self.0.closed.store(true, Ordering::Release);
+        self.0.closing.send_replace(true);
+        if self.0.is_ending.swap(true, Ordering::AcqRel) {
             // Somebody else sees to it.
             return self.ended().await;
         }
-        self.0.closing.send_replace(true);
         // Children that nobody else supervises end with the pool, in good order; all other work has the grace.
         if let Some(cell) = self.cell() {
             cell.stop_children(None);
@@ -373,6 +375,7 @@ impl Pool {
             ended.recv().await;
         }
         self.0.hooks.end(grace).await;
+        report::passed_on(NUMBERS_BOUND).await;
         self.0.events.end();
         self.0.ended.send_replace(true);
     }
@@ -392,9 +395,13 @@ async fn watch_over(pool: Pool, runner: Arc<Runner>) {
     let sent_away = runner.is_sent_away();
     let cause = runner.lost().await;
     if cause != Cause::Stopped && !sent_away {
-        tracing::warn!(pool = pool.name(), runner = %runner.node(), %cause, "a runner was lost");
-        pool.0.metrics.lost(&cause);
-        pool.0.events.tell(|| Event::Lost { runner: runner.node().to_string(), cause });
+        pool.0.events.tell(|| Event::Lost { runner: runner.node().to_string(), cause: cause.clone() });
+        let (name, runner) = (pool.name().to_owned(), Arc::clone(runner.node()));
+        pool.count({
+            let cause = cause.clone();
+            move |metrics| metrics.lost(&cause)
+        });
+        report!(WARN, pool = name, %runner, %cause, "a runner was lost");
     }
     runner.clear_away().await;
     pool.tell(PoolMsg::Lost(runner));

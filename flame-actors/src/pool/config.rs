@@ -8,7 +8,7 @@ use std::time::Duration;
 use ractor::ActorCell;
 
 use super::hooks::Hooks;
-use super::placement::{LeastLoaded, Placement};
+use super::placement::{Placement, Ranking};
 use super::scale::Limits;
 use super::{Pool, PoolChange};
 use crate::backend::{Backend, InProcess};
@@ -54,7 +54,7 @@ pub struct PoolBuilder {
     pub(super) shutdown_timeout: Duration,
     pub(super) track_resources: bool,
     pub(super) idle_check: Option<IdleCheck>,
-    pub(super) placement: Chosen,
+    pub(super) placement: Ranking,
     pub(super) hooks: Hooks,
     pub(super) copy_paths: Vec<CopyPath>,
     pub(super) backend: Arc<dyn Backend>,
@@ -76,15 +76,6 @@ impl IdleCheck {
 impl fmt::Debug for IdleCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("IdleCheck")
-    }
-}
-
-#[derive(Clone)]
-pub(super) struct Chosen(pub(super) Arc<dyn Placement>);
-
-impl fmt::Debug for Chosen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Placement")
     }
 }
 
@@ -113,7 +104,7 @@ impl PoolBuilder {
             shutdown_timeout: Duration::from_secs(30),
             track_resources: false,
             idle_check: None,
-            placement: Chosen(Arc::new(LeastLoaded)),
+            placement: Ranking::DEFAULT,
             hooks: Hooks::default(),
             backend: Arc::new(InProcess::new()),
             copy_paths: Vec::new(),
@@ -166,10 +157,10 @@ impl PoolBuilder {
         self
     }
 
-    /// Which runner gets the next piece of work: [`LeastLoaded`] by default, [`MostLoaded`](crate::MostLoaded), or a
+    /// Which runner gets the next piece of work: [`LeastLoaded`](crate::LeastLoaded) by default, [`MostLoaded`](crate::MostLoaded), or a
     /// [`Placement`] of your own.
     pub fn placement(mut self, placement: impl Placement) -> Self {
-        self.placement = Chosen(Arc::new(placement));
+        self.placement = Ranking::of(placement);
         self
     }
 

@@ -87,7 +87,7 @@ impl Caller {
                 // Where it may block: a worker that is blocked may have been the one that looks after timers.
                 let called = tokio::task::spawn_blocking(move || hooks.call(&change, &what)).await;
                 if let Err(Ok(panic)) = called.map_err(JoinError::try_into_panic) {
-                    tracing::error!(pool, panic = panic_text(&*panic), "a hook of the pool panicked");
+                    tracing::error!(pool, panic = panic_text(panic), "a hook of the pool panicked");
                 }
             }
         });

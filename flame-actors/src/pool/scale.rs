@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::placement::{Candidate, Placement};
+use super::placement::{Candidate, Ranking};
 use super::queue::Queue;
 
 #[cfg(test)]
@@ -35,7 +34,9 @@ pub(crate) struct Limits {
 /// Finding a slot costs logarithmic time in the number of runners; all that is counted is counted as it changes.
 pub(crate) struct Scale<W> {
     limits: Limits,
-    placement: Arc<dyn Placement>,
+    ranking: Ranking,
+    /// Runners whose rank is that of an earlier load, where a user's placement ranks them.
+    unranked: BTreeSet<u64>,
     runners: HashMap<u64, Load>,
     /// Runners with a free slot, by rank.
     free: BTreeSet<(u64, u64)>,
@@ -101,6 +102,14 @@ pub(crate) struct Counts {
     pub(crate) waiting: usize,
 }
 
+/// A runner that a user's placement is to rank.
+#[derive(Clone, Debug)]
+pub(crate) struct Unranked {
+    id: u64,
+    pub(crate) node: Arc<str>,
+    pub(crate) used: usize,
+}
+
 /// A runner that has been idle for long enough, at this time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LongIdle {
@@ -109,10 +118,11 @@ pub(crate) struct LongIdle {
 }
 
 impl<W> Scale<W> {
-    pub(crate) fn new(limits: Limits, placement: Arc<dyn Placement>) -> Self {
+    pub(crate) fn new(limits: Limits, ranking: Ranking) -> Self {
         Self {
             limits,
-            placement,
+            ranking,
+            unranked: BTreeSet::new(),
             runners: HashMap::new(),
             free: BTreeSet::new(),
             idle: BTreeSet::new(),
@@ -153,12 +163,35 @@ impl<W> Scale<W> {
     fn offer(&mut self, id: u64) {
         let load = self.runners.get_mut(&id).expect("only known runners are offered");
         let slots = self.limits.max_concurrency;
+        self.unranked.remove(&id);
         if load.used < slots {
-            let candidate = Candidate { node: &load.node, used: load.used, slots };
-            let rank = std::panic::catch_unwind(AssertUnwindSafe(|| self.placement.rank(&candidate)));
-            load.rank = rank.unwrap_or(u64::MAX);
+            match self.ranking {
+                Ranking::Ours(rank) => load.rank = rank(&Candidate { node: &load.node, used: load.used, slots }),
+                Ranking::Theirs(_) => drop(self.unranked.insert(id)),
+            }
             self.free.insert((load.rank, id));
         }
+    }
+
+    /// Whether a choice now would be one by old ranks.
+    pub(crate) fn chooses_by_old_ranks(&self) -> bool {
+        self.free.len() > 1 && !self.unranked.is_empty()
+    }
+
+    /// The runners that are to be ranked anew, as they are now.
+    pub(crate) fn unranked(&self) -> Vec<Unranked> {
+        let loads = self.unranked.iter().filter_map(|id| Some((*id, self.runners.get(id)?)));
+        loads.map(|(id, load)| Unranked { id, node: Arc::clone(&load.node), used: load.used }).collect()
+    }
+
+    /// Enters a rank, unless the load has changed again.
+    pub(crate) fn rank(&mut self, runner: &Unranked, rank: u64) {
+        let Some(load) = self.runners.get_mut(&runner.id).filter(|load| load.used == runner.used) else { return };
+        self.unranked.remove(&runner.id);
+        if self.free.remove(&(load.rank, runner.id)) {
+            self.free.insert((rank, runner.id));
+        }
+        load.rank = rank;
     }
 
     /// Gives a slot back; `worked` says that something ran in it. `true`: the runner is to be sent away now.
@@ -238,7 +271,7 @@ impl<W> Scale<W> {
     /// A boot ended: the runner takes work from now on.
     pub(crate) fn booted(&mut self, id: u64, node: Arc<str>, now: Instant) {
         self.booting -= 1;
-        let load = Load { node, used: 0, rank: 0, up_since: now, idle_since: Some(now), stage: Stage::Serving };
+        let load = Load { node, used: 0, rank: u64::MAX, up_since: now, idle_since: Some(now), stage: Stage::Serving };
         self.runners.insert(id, load);
         self.idle.insert((now, id));
         self.ages.insert((now, id));
@@ -279,6 +312,7 @@ impl<W> Scale<W> {
     fn withdraw(&mut self, id: u64) {
         let load = self.runners.get_mut(&id).expect("only known runners are withdrawn");
         self.free.remove(&(load.rank, id));
+        self.unranked.remove(&id);
         self.ages.remove(&(load.up_since, id));
         self.free_slots -= self.limits.max_concurrency - load.used;
         if let Some(since) = load.idle_since.take() {

@@ -4,20 +4,28 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use parking_lot::MutexGuard;
 use tokio::sync::oneshot;
 use tracing::Instrument as _;
 
 use super::actor::PoolMsg;
 use super::events::{Event, Leave};
+use super::metrics::Metrics;
+use super::placement::{self, Candidate, Ranking};
 use super::queue::Ticket;
+use super::scale::Unranked;
 use super::{Pool, State};
 use crate::error::{Error, Stage};
 use crate::node::runtime;
+use crate::report::{self, report};
 use crate::runner::{Overdue, Runner};
 use crate::telemetry;
 
 #[cfg(test)]
 mod again;
+
+/// Loads may change while they are ranked; after this many attempts somebody gets a slot by a rank of a moment ago.
+const MOST_RANKINGS: usize = 8;
 
 /// Gives its slot to one who waits, or says why there will be none; dropped, that the pool is closed.
 pub(super) type Waiter = oneshot::Sender<Result<Slot, Error>>;
@@ -37,7 +45,7 @@ impl Pool {
     }
 
     fn ask_within(&self, max_waiting: usize) -> Result<Asked, Error> {
-        let mut state = self.0.state.lock();
+        let mut state = self.ranked();
         let ticket = state.scale.queue.ticket();
         let answer = self.answer(&mut state, ticket, max_waiting)?;
         Ok(Asked { pool: self.clone(), ticket, answer })
@@ -69,8 +77,42 @@ impl Pool {
         Slot { pool: self.clone(), runner, worked: false, held: true }
     }
 
-    /// Serves those who wait.
+    /// The state, after a user's placement has ranked the runners whose load has changed. It is not called under the
+    /// lock: it may take long, or use this pool.
+    fn ranked(&self) -> MutexGuard<'_, State> {
+        let Ranking::Theirs(placement) = &self.0.config.placement else { return self.0.state.lock() };
+        let mut state = self.0.state.lock();
+        for _ in 0..MOST_RANKINGS {
+            if !state.scale.chooses_by_old_ranks() {
+                break;
+            }
+            let (unranked, slots) = (state.scale.unranked(), state.scale.limits().max_concurrency);
+            drop(state);
+            let rank = |Unranked { node, used, .. }: &Unranked| {
+                placement::rank(&**placement, &Candidate { node, used: *used, slots })
+            };
+            let ranks: Vec<u64> = runtime::foreign_now(|| unranked.iter().map(rank).collect());
+            state = self.0.state.lock();
+            unranked.iter().zip(ranks).for_each(|(runner, rank)| state.scale.rank(runner, rank));
+        }
+        state
+    }
+
+    /// Serves those who wait; where a user's placement has to choose first, a moment later.
     pub(super) fn grant(&self, state: &mut State) {
+        if !state.scale.queue.is_empty() && state.scale.chooses_by_old_ranks() {
+            let pool = self.clone();
+            runtime::spawn(async move {
+                let mut state = pool.ranked();
+                pool.grant_now(&mut state);
+                pool.changed(&state);
+            });
+        } else {
+            self.grant_now(state);
+        }
+    }
+
+    fn grant_now(&self, state: &mut State) {
         while let Some((waiter, id)) = state.scale.grant() {
             if let Err(Ok(mut unwanted)) = waiter.send(Ok(self.slot(state, id))) {
                 // Its caller has just gone. The slot is put back here, since its own drop would lock again.
@@ -99,7 +141,8 @@ impl Pool {
 
     /// The runner is wanted away: it gets no more work, and goes when it has none.
     pub(super) fn let_leave(&self, runner: &Arc<Runner>) {
-        tracing::info!(pool = self.name(), runner = %runner.node(), "a runner is wanted away");
+        let (pool, node) = (self.name().to_owned(), Arc::clone(runner.node()));
+        report!(INFO, pool, runner = %node, "a runner is wanted away");
         let mut state = self.0.state.lock();
         let leaves = state.scale.drain(runner.id);
         self.changed(&state);
@@ -113,9 +156,32 @@ impl Pool {
 
     /// Tells what has changed: the numbers to whoever counts, the need of a runner to the actor.
     pub(super) fn changed(&self, state: &State) {
-        self.0.metrics.counts(state.scale.counts());
+        self.numbers_changed();
         if state.scale.boots_wanted() > 0 && !self.0.grow_told.swap(true, Ordering::AcqRel) {
             self.tell(PoolMsg::Grow);
+        }
+    }
+
+    /// Has the gauges set soon: often, and under the pool's lock, is no place to call a recorder.
+    pub(super) fn numbers_changed(&self) {
+        if !self.0.numbers_changed.swap(true, Ordering::AcqRel) {
+            let pool = self.clone();
+            report::numbers(move || {
+                // First: what changes from now on is told again.
+                pool.0.numbers_changed.store(false, Ordering::Release);
+                let counts = pool.0.state.lock().scale.counts();
+                pool.0.metrics.counts(counts);
+            });
+        }
+    }
+
+    /// Counts something, on this thread if it may wait for a recorder.
+    pub(super) fn count(&self, count: impl FnOnce(&Metrics) + Send + 'static) {
+        if runtime::is_ours() {
+            let pool = self.clone();
+            report::line(move || count(&pool.0.metrics));
+        } else {
+            count(&self.0.metrics);
         }
     }
 
@@ -135,7 +201,8 @@ impl Pool {
         runtime::spawn(async move {
             if overdue.persists(until_deadline.saturating_add(pool.shutdown_timeout())).await {
                 let runner = overdue.runner();
-                tracing::warn!(pool = pool.name(), runner = %runner.node(), "work does not stop: its runner goes");
+                let (name, node) = (pool.name().to_owned(), Arc::clone(runner.node()));
+                report!(WARN, pool = name, runner = %node, "work does not stop: its runner goes");
                 pool.dismiss(runner);
             }
         });
@@ -150,7 +217,8 @@ impl Pool {
 
     /// Ends a runner that takes no more work; what it runs has the grace of a shutdown.
     pub(super) fn send_away(&self, runner: &Arc<Runner>, why: Leave) {
-        tracing::debug!(pool = self.name(), runner = %runner.node(), ?why, "sent away");
+        let (pool, node) = (self.name().to_owned(), Arc::clone(runner.node()));
+        report!(DEBUG, pool, runner = %node, ?why, "sent away");
         self.0.events.tell(|| Event::Shrunk { runner: runner.node().to_string(), why });
         let (runner, grace) = (Arc::clone(runner), self.shutdown_timeout());
         runtime::spawn(async move { runner.stop(grace).await });
@@ -163,7 +231,8 @@ impl Pool {
 
     /// A call, a cast or a stream has ended.
     pub(crate) fn ran(&self, runner: &Arc<Runner>, task: &str, ran: Duration, error: Option<Error>) {
-        self.0.metrics.ran(error.is_none(), ran);
+        let ok = error.is_none();
+        self.count(move |metrics| metrics.ran(ok, ran));
         let (runner, task) = (|| runner.node().to_string(), || task.to_owned());
         self.0.events.tell(|| Event::Finished { runner: runner(), task: task(), ran, error });
     }
@@ -221,12 +290,12 @@ impl Asked {
             let slot = granted.unwrap_or_else(|_| Err(self.pool.closed_error()))?;
             let waited = since.elapsed();
             self.pool.0.events.tell(|| Event::Waited { runner: slot.runner.node().to_string(), waited });
-            self.pool.0.metrics.queue_wait.record(waited);
+            self.pool.count(move |metrics| metrics.queue_wait.record(waited));
             return Ok(slot);
         }
         match std::mem::replace(&mut self.answer, Answer::Taken) {
             Answer::Slot(slot) => {
-                self.pool.0.metrics.queue_wait.record(Duration::ZERO);
+                self.pool.count(|metrics| metrics.queue_wait.record(Duration::ZERO));
                 Ok(slot)
             }
             Answer::Wait(..) | Answer::Taken => Err(Error::Cancelled("a slot that was given already".to_owned())),

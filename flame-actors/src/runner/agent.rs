@@ -27,6 +27,7 @@ use crate::node::route;
 use crate::node::runtime;
 use crate::place::{Identity, Saving};
 use crate::registry::{Body, Output, TaskEntry};
+use crate::report::report;
 use crate::task::cancelled::Run;
 use crate::task::context::on_runner;
 use crate::{MAX_MESSAGE_BYTES, codec, files, registry, telemetry};
@@ -98,7 +99,7 @@ struct PlacedChild {
 
 impl Agent {
     pub(crate) fn start(node: Arc<str>, app: Handle, shutdown_timeout: Duration) -> Arc<Self> {
-        Self::start_on(runtime::handle(), node, app, shutdown_timeout)
+        Self::start_on(runtime::work(), node, app, shutdown_timeout)
     }
 
     /// The same with its own actors on another runtime than ours.
@@ -146,7 +147,7 @@ impl Agent {
         if let Some(link) = self.link()
             && let Err(err) = link.send(frame, body)
         {
-            tracing::debug!(%err, "not reported to the parent");
+            report!(DEBUG, %err, "not reported to the parent");
         }
     }
 
@@ -202,7 +203,7 @@ impl Agent {
                         Ok((body, has_streams))
                     })
                 }
-                Err(panic) => Err(Error::Panicked(panic_text(&*panic))),
+                Err(panic) => Err(Error::Panicked(panic_text(panic))),
             });
         }));
         if let Some(entered) = self.work.lock().tasks.get_mut(&id) {
@@ -242,7 +243,7 @@ impl Agent {
         if let Some(link) = self.link()
             && let Err(err) = link.send_from(Arc::clone(outbox) as _)
         {
-            tracing::debug!(%err, "not sent to the parent");
+            report!(DEBUG, %err, "not sent to the parent");
         }
     }
 
@@ -302,7 +303,7 @@ impl Agent {
                 Ok(Ok(Ok(cell))) => Ok(cell),
                 Ok(Ok(Err(err))) => Err(not_started(actor, &err)),
                 Ok(Err(err)) => Err(err),
-                Err(panic) => Err(Error::Panicked(panic_text(&*panic))),
+                Err(panic) => Err(Error::Panicked(panic_text(panic))),
             });
         });
         if let Some(entered) = self.work.lock().starting.get_mut(&id) {
@@ -343,7 +344,7 @@ impl Agent {
     }
 
     /// On the application's runtime: its actors' states are dropped there, which may take their time.
-    pub(super) fn bury(&self, ended: Ended) {
+    pub(super) fn drop_on_app(&self, ended: Ended) {
         self.app.spawn(async move { drop(ended) });
     }
 
@@ -458,8 +459,20 @@ impl Agent {
             link.lock().take();
         }
         self.supervisor.stop(None);
-        files::remove(&self.node);
-        self.stopped.send_replace(true);
+        let (brought, stopped) = (files::take_brought(&self.node), self.stopped.clone());
+        if brought.is_empty() {
+            stopped.send_replace(true);
+        } else {
+            // Disks may take their time.
+            runtime::bulk().spawn_blocking(move || {
+                drop(brought);
+                stopped.send_replace(true);
+            });
+        }
+    }
+
+    pub(crate) fn has_stopped(&self) -> bool {
+        *self.stopped.borrow()
     }
 
     pub(crate) async fn stopped(&self) {
@@ -513,7 +526,10 @@ impl Role for Arc<Agent> {
             Frame::Shutdown { grace_ms } => {
                 self.tell_terminator(TerminatorMsg::Leave(Duration::from_millis(grace_ms)));
             }
-            other => tracing::warn!(parent = %link.peer(), ?other, "a frame that no parent sends"),
+            other => {
+                let parent = Arc::clone(link.peer());
+                report!(WARN, %parent, ?other, "a frame that no parent sends");
+            }
         }
     }
 

@@ -2,22 +2,23 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
+use tracing::Instrument as _;
 
 use super::agent::Agent;
 use super::{Runner, Work};
 use crate::backend::{Backend, Boot, Instance, InstanceState, Joining};
-use crate::error::{Cause, Error, panic_text};
+use crate::error::{Cause, Error};
 use crate::node::lease::Side;
 use crate::node::link::Link;
 use crate::node::{route, runtime};
+use crate::report::report;
+use crate::telemetry::BootSpan;
 use crate::{Node, files};
 
 /// How long a runner that was refused has to say so.
@@ -33,12 +34,24 @@ impl Runner {
         boot: Boot,
         bound: Duration,
         hold: mpsc::Sender<Infallible>,
+        span: BootSpan,
     ) -> Result<Arc<Self>, Error> {
-        let instance = boot.clock().bound(backend.boot(&boot)).await.ok_or_else(|| {
-            let reason = format!("the instance was not accepted within {bound:?}");
-            Error::Backend { backend: backend.name().to_owned(), reason }
-        })??;
-        let mut unfinished = Unfinished::new(Hosted { backend, instance }, hold);
+        let (boot, failed) = (Arc::new(boot), {
+            let name = backend.name();
+            move |reason| Error::Backend { backend: name.to_owned(), reason }
+        });
+        let accepted = runtime::foreign({
+            let boot = Arc::clone(&boot);
+            async move {
+                let span = span.open(boot.pool(), boot.runner());
+                let instance = backend.boot(&boot).instrument(span).await?;
+                // Made here, so that an instance that comes too late is destroyed.
+                Ok::<_, Error>(Unfinished::new(Hosted { backend, instance }, hold))
+            }
+        });
+        let accepted = boot.clock().bound(accepted).await;
+        let accepted = accepted.ok_or_else(|| failed(format!("the instance was not accepted within {bound:?}")))?;
+        let mut unfinished = accepted.map_err(|panic| failed(format!("panicked: {panic}")))??;
         let (ready, leaving) = (watch::Sender::new(false), watch::Sender::new(false));
         let work = Arc::new(Work { ready, leaving, under_way: Mutex::default() });
         let up = boot.clock().bound(unfinished.come_up(&boot, &work)).await;
@@ -76,24 +89,28 @@ impl Hosted {
     }
 
     pub(super) async fn destroy(&self) {
-        if let Err(err) = self.asked(async { self.backend.destroy(&self.instance).await }).await {
-            tracing::error!(%err, instance = self.instance.id(), "an instance may have been left behind");
+        let destroyed = self.asked(|backend, instance| async move { backend.destroy(&instance).await }).await;
+        if let Err(err) = destroyed.flatten() {
+            let instance = self.instance.id().to_owned();
+            report!(ERROR, %err, instance, "an instance may have been left behind");
         }
     }
 
-    /// A backend is not ours: its panic is an error like others.
-    async fn asked<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|panic| {
-            let reason = format!("panicked: {}", panic_text(&*panic));
-            Err(Error::Backend { backend: self.backend.name().to_owned(), reason })
-        })
+    /// A backend is not ours: it may block, and its panic is an error like others.
+    async fn asked<F>(&self, ask: impl FnOnce(Arc<dyn Backend>, Instance) -> F) -> Result<F::Output, Error>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let answer = runtime::foreign(ask(Arc::clone(&self.backend), self.instance.clone())).await;
+        answer.map_err(|panic| self.failed(format!("panicked: {panic}")))
     }
 
     /// Waits until the backend says that the instance has ended; `None` when it cannot tell.
     pub(super) async fn ended(&self) -> Option<Cause> {
         let mut pause = Duration::from_millis(2);
         loop {
-            match self.asked(async { self.backend.inspect(&self.instance).await }).await {
+            let state = self.asked(|backend, instance| async move { backend.inspect(&instance).await }).await;
+            match state.flatten() {
                 Ok(InstanceState::Ended(cause)) => return Some(cause),
                 Ok(InstanceState::Unknown) => return None,
                 Ok(InstanceState::Running) | Err(_) => {}
@@ -118,8 +135,9 @@ impl Hosted {
     /// Adds what the backend knows to the error of a boot, where that has room for it.
     async fn explain(&self, mut err: Error) -> Error {
         if let Error::Backend { reason, .. } | Error::Join(reason) = &mut err {
-            let known = tokio::time::timeout(self.backend.patience(), self.backend.diagnose(&self.instance)).await;
-            if let Ok(Some(known)) = known {
+            let diagnosed = self.asked(|backend, instance| async move { backend.diagnose(&instance).await });
+            let known = tokio::time::timeout(self.backend.patience(), diagnosed).await;
+            if let Ok(Ok(Some(known))) = known {
                 reason.push_str("; ");
                 reason.push_str(&known);
             }
@@ -135,11 +153,13 @@ struct Unfinished {
     /// What it has to end by itself.
     grace: Duration,
     link: Option<Arc<Link>>,
+    /// Whether the files that it brings along are there.
+    has_files: bool,
 }
 
 impl Unfinished {
     fn new(hosted: Hosted, hold: mpsc::Sender<Infallible>) -> Self {
-        Self { hosted: Some(hosted), hold, grace: Duration::ZERO, link: None }
+        Self { hosted: Some(hosted), hold, grace: Duration::ZERO, link: None, has_files: false }
     }
 
     /// Waits until the instance has joined and serves.
@@ -173,7 +193,8 @@ impl Unfinished {
                         return Err(self.hosted().failed(format!("the instance ended before it joined: {cause}")));
                     }
                 };
-                tracing::debug!(runner = %node, process = joined.process, "joined");
+                let (runner, process) = (Arc::clone(node), joined.process);
+                report!(DEBUG, %runner, process, "joined");
                 let link = Link::over_wire(Arc::clone(node), Side::Parent, boot.node().lease(), Arc::clone(work) as _);
                 route::add_runner(&link);
                 link.start(joined.stream);
@@ -188,10 +209,16 @@ impl Unfinished {
             let _ = ready.wait_for(|ready| *ready).await;
             Ok(())
         };
+        let has_files = &mut self.has_files;
+        let copied = async {
+            files::copy(boot.files(), &link, work).await?;
+            *has_files = true;
+            Ok(())
+        };
         tokio::select! {
             // First, since it tells more of what went wrong.
             biased;
-            up = futures_util::future::try_join(files::copy(boot.files(), &link, work), serves) => up.map(|_| link),
+            up = futures_util::future::try_join(copied, serves) => up.map(|_| link),
             cause = link.wait_closed() => {
                 let cause = self.hosted().find_cause(cause).await;
                 Err(self.hosted().failed(format!("the runner joined and never served: {cause}")))
@@ -201,7 +228,11 @@ impl Unfinished {
 
     /// The error of a boot that took longer than this.
     fn late(&self, bound: Duration) -> Error {
-        let what = if self.link.is_some() { "the runner joined and did not serve" } else { "the runner did not join" };
+        let what = match (&self.link, self.has_files) {
+            (None, _) => "the runner did not join",
+            (Some(_), false) => "the runner joined, and the files that are copied to it were not there",
+            (Some(_), true) => "the runner joined and did not serve",
+        };
         self.hosted().failed(format!("{what} within {bound:?}"))
     }
 

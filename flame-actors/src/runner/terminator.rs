@@ -7,6 +7,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::agent::Agent;
 use crate::error::Cause;
+use crate::report::report;
 
 pub(crate) struct Terminator {
     pub(crate) agent: Weak<Agent>,
@@ -63,7 +64,7 @@ impl Actor for Terminator {
                 // Closing the link is also how a runner that was sent away ends.
                 let orphaned = cause != Cause::Stopped;
                 if orphaned {
-                    tracing::warn!(%cause, "the parent is gone: this runner leaves");
+                    report!(WARN, %cause, "the parent is gone: this runner leaves");
                 }
                 agent.set_leaving(orphaned);
                 agent.abort_work(false);

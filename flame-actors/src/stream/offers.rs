@@ -152,6 +152,10 @@ impl Drop for Collecting {
 }
 
 impl Offered {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Leaves them to whoever gets what was encoded; tells whether there are any.
     pub(crate) fn are_sent(mut self) -> bool {
         let sent = std::mem::take(&mut self.0);
@@ -162,6 +166,23 @@ impl Offered {
             }
         }
         !sent.is_empty()
+    }
+}
+
+/// The streams in a message that waits in a mailbox. Dropped, the message was taken or is lost.
+#[derive(Debug)]
+pub(crate) struct UntilTaken(Option<Offered>);
+
+impl From<Offered> for UntilTaken {
+    fn from(offered: Offered) -> Self {
+        Self(Some(offered))
+    }
+}
+
+impl Drop for UntilTaken {
+    fn drop(&mut self) {
+        // Whoever has decoded the message has begun to open them, or may still.
+        self.0.take().map(Offered::are_sent);
     }
 }
 

@@ -23,6 +23,7 @@ use crate::error::{Cause, Error};
 use crate::node::join::Invitation;
 use crate::node::listener::Expectation;
 use crate::node::{route, runtime};
+use crate::report::report;
 use crate::{Message, Node};
 
 /// Between nodes that have no link, which may not reach each other; then it goes through those between them.
@@ -75,7 +76,7 @@ impl Opening {
 pub(super) fn open(remote: Remote, kind: Kind) -> Opening {
     let (tx, opening) = oneshot::channel();
     let mut opened = Box::pin(open_wherever(remote, kind));
-    let _runtime = runtime::handle().enter();
+    let _runtime = runtime::work().enter();
     // Whoever wanted it may drop it, and then that is what the other side is told.
     match opened.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(opened) => drop(tx.send(opened)),
@@ -96,7 +97,8 @@ async fn open_wherever(remote: Remote, kind: Kind) -> Result<Opened, StreamError
             Kind::In => Opened::Out(Outbound::new(wire, lost)),
         }),
         Err(err @ StreamError::NotOpened(_)) if hop.is_some() => {
-            tracing::debug!(node = %remote.node, by = %link.peer(), %err, "a stream goes by another node");
+            let (node, by) = (Arc::clone(&remote.node), Arc::clone(link.peer()));
+            report!(DEBUG, %node, %by, %err, "a stream goes by another node");
             open_by(link.peer(), remote, kind).await
         }
         Err(err) => Err(err),
@@ -170,7 +172,7 @@ pub(crate) fn porter() -> ActorRef<PorterMsg> {
     match &*porter {
         Some(porter) if porter.get_status() < ActorStatus::Draining => porter.clone(),
         _ => {
-            let _runtime = runtime::handle().enter();
+            let _runtime = runtime::work().enter();
             route::expect::<PorterMsg>();
             let (actor, _) = ActorRuntime::spawn_instant(None, Porter, ()).expect("it has no name that could be taken");
             porter.insert(actor).clone()

@@ -284,7 +284,7 @@ impl Target {
         let (mut target, mut inbound) = (self, Inbound::new(wire, lost));
         app.spawn(async move {
             let drained = AssertUnwindSafe(target.drain(&mut inbound)).catch_unwind().await.unwrap_or_else(|panic| {
-                Err(Fault::Target(StreamError::Target(format!("it panicked: {}", panic_text(&*panic)))))
+                Err(Fault::Target(StreamError::Target(format!("it panicked: {}", panic_text(panic)))))
             });
             let outcome = match drained {
                 Ok(()) => {

@@ -103,7 +103,7 @@ impl Source {
         let (mut source, mut out) = (self, Outbound::new(wire, lost));
         app.spawn(async move {
             let sent = AssertUnwindSafe(source.pour(&mut out)).catch_unwind().await.unwrap_or_else(|panic| {
-                Err(Fault::Source(StreamError::Source(format!("it panicked: {}", panic_text(&*panic)))))
+                Err(Fault::Source(StreamError::Source(format!("it panicked: {}", panic_text(panic)))))
             });
             let outcome = match sent {
                 Ok(bytes) => {

@@ -93,7 +93,8 @@ async fn everything_that_happens_is_counted(runners: Runners) {
     for call in calls {
         call.await.unwrap().unwrap();
     }
-    assert_eq!(gauges(&pool), [0.0, 2.0, 0.0, 0.0, 0.0, 0.0]);
+    // Gauges are set a moment after what they tell of.
+    until("both are idle", || gauges(&pool) == [0.0, 2.0, 0.0, 0.0, 0.0, 0.0]).await;
 
     pool.call(task!([] { panic!("on purpose") })).await.unwrap_err();
     let dropped = Journal::new();
@@ -102,12 +103,12 @@ async fn everything_that_happens_is_counted(runners: Runners) {
     under_way.abort();
     until("its slot is free", || now(&pool, "flame_slots_used", &[]) == 0.0).await;
     let child = pool.place_child(Idler, ()).await.unwrap();
-    assert_eq!(gauges(&pool), [0.0, 1.0, 1.0, 0.0, 1.0, 0.0]);
+    until("one has a child", || gauges(&pool) == [0.0, 1.0, 1.0, 0.0, 1.0, 0.0]).await;
     child.stop(None);
 
     let outcomes = |name| ["ok", "failed", "up"].map(|outcome| count(&pool, name, &[("outcome", outcome)]));
     assert_eq!(outcomes("flame_run_seconds"), [3, 2, 0], "calls: three held, one panicked, one was dropped");
-    assert_eq!(outcomes("flame_boots_total"), [0, 0, 2]);
+    until("two boots are counted", || outcomes("flame_boots_total") == [0, 0, 2]).await;
     assert_eq!(count(&pool, "flame_boot_seconds", &[]), 2);
     let waits = given(&pool, "flame_queue_wait_seconds", &[]);
     assert_eq!(waits.len(), 6, "five calls and a child");
@@ -127,7 +128,6 @@ async fn a_stream_is_counted_as_a_call_is(runners: Runners) {
     let pool = runners.start().await;
     let mut under_way = pool.stream(count_to(3)).window(1);
     assert_eq!(under_way.next().await, Some(Ok(0)));
-    // Numbers may be told a moment after what they tell of.
     until("it is under way", || gauges(&pool) == [0.0, 0.0, 1.0, 0.0, 1.0, 0.0]).await;
     assert_eq!(under_way.count().await, 2);
     until("it has ended", || gauges(&pool) == [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]).await;
@@ -207,7 +207,7 @@ async fn a_runner_that_is_killed_is_counted_with_its_cause() {
     assert_eq!(count(&pool, "flame_run_seconds", &[("outcome", "failed")]), 1);
     until("nothing is left of it", || gauges(&pool) == [0.0; 6]).await;
     pool.call(task!([] {})).await.unwrap();
-    assert_eq!(count(&pool, "flame_boots_total", &[("outcome", "up")]), 2);
+    until("both boots are counted", || count(&pool, "flame_boots_total", &[("outcome", "up")]) == 2).await;
     pool.shutdown().await;
     assert_all_gone(&pool);
 }

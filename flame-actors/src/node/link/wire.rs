@@ -1,5 +1,6 @@
 //! A link on the wire: one task reads, one writes, one keeps the lease.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::{Link, Outgoing, WriteQueue};
-use crate::error::Cause;
+use crate::error::{Cause, panic_text};
 use crate::node::frame::{self, Frame, Reader, Writing};
 use crate::node::lease::{Moment, Standing};
 
@@ -59,7 +60,10 @@ pub(super) async fn read_loop<S: AsyncRead>(link: Arc<Link>, mut read: ReadHalf<
         if !matches!(read, Ok(1..)) {
             break Some(Cause::ConnectionClosed);
         }
-        if let Err(cause) = link.take_frames(&mut reader, &mut held) {
+        // With a panic in the middle nobody would know what was taken: a link like that is closed, and says so.
+        let taken = catch_unwind(AssertUnwindSafe(|| link.take_frames(&mut reader, &mut held)));
+        let taken = taken.unwrap_or_else(|panic| Err(Cause::Protocol(format!("it panicked: {}", panic_text(panic)))));
+        if let Err(cause) = taken {
             break Some(cause);
         }
     };

@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
@@ -25,6 +25,7 @@ use super::refusal::Refusal;
 use super::room::Room;
 use crate::node::join::HANDSHAKE_DEADLINE;
 use crate::node::{runtime, tls};
+use crate::report::report;
 
 /// The target of the lines that tell who was refused, and why.
 const REFUSED: &str = "flame_actors::refused";
@@ -79,8 +80,8 @@ impl Door {
 
     fn refused(self: &Arc<Self>, from: SocketAddr, refusal: &Refusal) {
         self.log(refusal.reason(), || {
-            let reason = refusal.reason();
-            tracing::warn!(target: REFUSED, %from, reason, why = %refusal, "a connection was refused");
+            let (reason, why) = (refusal.reason(), refusal.to_string());
+            report!(target: REFUSED, WARN, %from, reason, %why, "a connection was refused");
         });
     }
 
@@ -95,7 +96,7 @@ impl Door {
                 runtime::spawn(async move {
                     tokio::time::sleep_until(due.into()).await;
                     let more = door.quota.lock().hidden(reason);
-                    tracing::warn!(target: REFUSED, reason, more, "more connections were refused");
+                    report!(target: REFUSED, WARN, reason, more, "more connections were refused");
                 });
             }
         }
@@ -119,11 +120,12 @@ pub(super) async fn accept_loop(listener: Weak<Listener>, socket: TcpListener) {
             }
             Err(err) => {
                 let reason = "cannot-accept";
+                let kind = err.kind();
                 door.log(
                     reason,
-                    || tracing::warn!(target: REFUSED, reason, why = %err, "a connection was not accepted"),
+                    || report!(target: REFUSED, WARN, reason, why = %err, "a connection was not accepted"),
                 );
-                if !matches!(err.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
+                if !matches!(kind, ConnectionAborted | ConnectionReset | Interrupted) {
                     // Descriptors may be short because of strangers.
                     let goes = door.room.lock().displace();
                     goes.map(|goes| goes.send(()));
@@ -165,14 +167,14 @@ async fn within<T>(deadline: Instant, future: impl Future<Output = Result<T, Ref
     timeout_at(deadline, future).await.unwrap_or(Err(Refusal::Silent))
 }
 
-/// Where the handshakes of strangers are computed. Their sockets are driven by our runtime, as links are later.
+/// Where the handshakes of strangers are computed. Their sockets are driven by the runtime of links, as they are
+/// later.
 fn strangers() -> &'static Handle {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME
         .get_or_init(|| {
-            Builder::new_multi_thread()
+            runtime::builder("flame-door")
                 .worker_threads(1)
-                .thread_name("flame-door")
                 .enable_time()
                 .build()
                 .expect("the operating system grants one thread")

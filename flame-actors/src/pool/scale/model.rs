@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::pool::placement::{LeastLoaded, MostLoaded};
+use crate::pool::placement::MostLoaded;
 use crate::pool::queue::Ticket;
 
 const IDLE: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ fn limits(min: usize, max: usize, max_concurrency: usize) -> Limits {
 }
 
 fn scale(limits: Limits) -> Scale<u32> {
-    Scale::new(limits, Arc::new(LeastLoaded))
+    Scale::new(limits, Ranking::DEFAULT)
 }
 
 fn node(id: u64) -> Arc<str> {
@@ -184,13 +184,21 @@ fn a_lost_runner_is_replaced_when_min_asks_for_it() {
 }
 
 #[test]
-fn a_placement_that_panics_ranks_last() {
+fn a_rank_from_outside_counts_while_the_load_is_what_it_was() {
     let now = Instant::now();
-    let panics = |runner: &Candidate<'_>| if runner.node() == "web.pool-1" { panic!("no rank") } else { 7 };
-    let mut scale = Scale::<u32>::new(limits(2, 2, 2), Arc::new(panics));
+    let ranking = Ranking::of(|_: &Candidate<'_>| unreachable!("it is called by the pool"));
+    let mut scale = Scale::<u32>::new(limits(2, 2, 2), ranking);
     let ids = boot_all(&mut scale, now);
-    let taken: Vec<_> = std::iter::from_fn(|| scale.acquire()).collect();
-    assert_eq!(taken, [ids[1], ids[1], ids[0], ids[0]]);
+    assert!(scale.chooses_by_old_ranks());
+    let [first, second] = scale.unranked().try_into().expect("both are new");
+    scale.rank(&first, 2);
+    scale.rank(&second, 1);
+    assert_eq!(scale.acquire(), Some(ids[1]));
+    let unranked = scale.unranked();
+    assert_eq!(unranked.iter().map(|runner| runner.used).collect::<Vec<_>>(), [1]);
+    scale.rank(&second, 9);
+    assert_eq!(scale.acquire(), Some(ids[1]), "that rank is of a load that it has no more");
+    assert_eq!(scale.acquire(), Some(ids[0]), "the other one is full");
 }
 
 // ---- beside the model ----
@@ -267,9 +275,9 @@ type Check = Result<(), TestCaseError>;
 
 impl Model {
     fn new(limits: Limits, most_loaded: bool) -> Self {
-        let placement: Arc<dyn Placement> = if most_loaded { Arc::new(MostLoaded) } else { Arc::new(LeastLoaded) };
+        let ranking = if most_loaded { Ranking::of(MostLoaded) } else { Ranking::DEFAULT };
         Self {
-            scale: Scale::new(limits.clone(), placement),
+            scale: Scale::new(limits.clone(), ranking),
             limits,
             most_loaded,
             now: Instant::now(),
