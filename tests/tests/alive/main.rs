@@ -1,0 +1,29 @@
+//! Whatever blocks or panics beside it, nothing healthy is lost, and nothing lost stays behind.
+//!
+//! What is harmed is mostly a process of its own, a role: what blocks one pool at the parent may block all of them.
+
+mod harm;
+mod logged;
+mod messages;
+mod orphans;
+mod pipe;
+mod traps;
+mod user_code;
+
+use std::process::ExitCode;
+
+use flame_tests::Suite;
+
+fn main() -> ExitCode {
+    // In the runners too, which inherit the environment of their role.
+    logged::install();
+    Suite::new()
+        .lease(harm::LEASE)
+        .one_at_a_time()
+        .role("messages", messages::play)
+        .role("printing", orphans::printing)
+        .role("blocked", orphans::blocked)
+        .trials(orphans::trials())
+        .trials(user_code::trials())
+        .run()
+}
