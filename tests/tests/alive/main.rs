@@ -2,11 +2,15 @@
 //!
 //! What is harmed is mostly a process of its own, a role: what blocks one pool at the parent may block all of them.
 
+mod blocked_output;
 mod harm;
+mod layered;
 mod logged;
 mod messages;
 mod orphans;
 mod pipe;
+mod pools;
+mod recorder;
 mod traps;
 mod user_code;
 
@@ -17,13 +21,21 @@ use flame_tests::Suite;
 fn main() -> ExitCode {
     // In the runners too, which inherit the environment of their role.
     logged::install();
+    layered::install();
+    recorder::install();
     Suite::new()
         .lease(harm::LEASE)
         .one_at_a_time()
         .role("messages", messages::play)
+        .role("pools", pools::play)
+        .role("layered", layered::play)
+        .role("recorded", recorder::play)
+        .role("stuck", blocked_output::play)
         .role("printing", orphans::printing)
         .role("blocked", orphans::blocked)
         .trials(orphans::trials())
+        .trials(blocked_output::trials())
+        .trials(recorder::trials())
         .trials(user_code::trials())
         .run()
 }

@@ -46,7 +46,7 @@ pub(crate) async fn play() {
     noting(async {
         let (harmed, other) = (Runners::Processes.start().await, Runners::Processes.start().await);
         let bystanders = Bystanders::begin(&harmed, &other).await;
-        match case().rsplit_once(' ').expect("what, and where") {
+        match case().expect("the trial gives one").rsplit_once(' ').expect("what, and where") {
             (what, "there") => at_a_runner(&harmed, What::of(what)).await,
             (what, "here") => at_the_parent(&harmed, What::of(what)).await,
             other => panic!("no such case: {other:?}"),

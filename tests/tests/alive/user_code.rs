@@ -13,6 +13,12 @@ pub(crate) fn trials() -> Vec<Trial> {
         an_encoder_that_panics_harms_no_bystander,
         a_value_whose_drop_blocks_harms_no_bystander,
         a_value_whose_drop_panics_harms_no_bystander,
+        an_option_that_blocks_harms_no_bystander,
+        an_option_that_panics_harms_no_bystander,
+        a_backend_that_blocks_harms_no_bystander,
+        a_backend_that_panics_harms_no_bystander,
+        a_tracing_layer_that_blocks_harms_no_bystander,
+        a_tracing_layer_that_panics_harms_no_bystander,
     ]
 }
 
@@ -43,6 +49,42 @@ const DROPS: [Case; 4] = [
     possible("dropping a message to the dead here"),
 ];
 
+/// Of a pool.
+const OPTIONS: [Case; 7] = [
+    certain("on_grow_start"),
+    certain("on_grow_end"),
+    certain("on_shrink"),
+    certain("placement"),
+    certain("making an idle check"),
+    certain("encoding an idle check"),
+    certain("decoding an idle check"),
+];
+
+/// Before it returns its future, or when that is polled.
+const BACKENDS: [Case; 10] = [
+    certain("boot"),
+    certain("boot, awaited"),
+    certain("inspect"),
+    certain("inspect, awaited"),
+    certain("destroy"),
+    certain("destroy, awaited"),
+    certain("diagnose"),
+    certain("diagnose, awaited"),
+    certain("list"),
+    certain("list, awaited"),
+];
+
+const LAYERS: [Case; 8] = [
+    certain("on_event here"),
+    certain("on_new_span here"),
+    certain("on_enter here"),
+    certain("on_close here"),
+    certain("on_event there"),
+    certain("on_new_span there"),
+    certain("on_enter there"),
+    certain("on_close there"),
+];
+
 async fn a_decoder_that_blocks_harms_no_bystander() {
     harms_no_bystander("messages", Harm::Blocks, &DECODERS).await;
 }
@@ -65,4 +107,28 @@ async fn a_value_whose_drop_blocks_harms_no_bystander() {
 
 async fn a_value_whose_drop_panics_harms_no_bystander() {
     harms_no_bystander("messages", Harm::Panics, &DROPS).await;
+}
+
+async fn an_option_that_blocks_harms_no_bystander() {
+    harms_no_bystander("pools", Harm::Blocks, &OPTIONS).await;
+}
+
+async fn an_option_that_panics_harms_no_bystander() {
+    harms_no_bystander("pools", Harm::Panics, &OPTIONS).await;
+}
+
+async fn a_backend_that_blocks_harms_no_bystander() {
+    harms_no_bystander("pools", Harm::Blocks, &BACKENDS).await;
+}
+
+async fn a_backend_that_panics_harms_no_bystander() {
+    harms_no_bystander("pools", Harm::Panics, &BACKENDS).await;
+}
+
+async fn a_tracing_layer_that_blocks_harms_no_bystander() {
+    harms_no_bystander("layered", Harm::Blocks, &LAYERS).await;
+}
+
+async fn a_tracing_layer_that_panics_harms_no_bystander() {
+    harms_no_bystander("layered", Harm::Panics, &LAYERS).await;
 }
