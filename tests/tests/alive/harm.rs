@@ -146,6 +146,11 @@ async fn stand_by(journal: Entry, time: Duration) -> u32 {
     std::process::id()
 }
 
+/// The process of this pool's runner.
+pub(crate) async fn pid(pool: &Pool) -> u32 {
+    pool.call(task!([] -> u32 { std::process::id() })).await.expect("the runner works")
+}
+
 impl Bystanders {
     /// One on the pool that is harmed and one on another.
     pub(crate) async fn begin(harmed: &Pool, other: &Pool) -> Self {

@@ -3,6 +3,7 @@
 //! What is harmed is mostly a process of its own, a role: what blocks one pool at the parent may block all of them.
 
 mod blocked_output;
+mod files;
 mod harm;
 mod layered;
 mod logged;
@@ -11,6 +12,8 @@ mod orphans;
 mod pipe;
 mod pools;
 mod recorder;
+mod spinners;
+mod starved;
 mod traps;
 mod user_code;
 
@@ -31,11 +34,15 @@ fn main() -> ExitCode {
         .role("layered", layered::play)
         .role("recorded", recorder::play)
         .role("stuck", blocked_output::play)
+        .role("copying", files::play)
+        .role("spin", spinners::play)
         .role("printing", orphans::printing)
         .role("blocked", orphans::blocked)
         .trials(orphans::trials())
         .trials(blocked_output::trials())
         .trials(recorder::trials())
+        .trials(files::trials())
+        .trials(starved::trials())
         .trials(user_code::trials())
         .run()
 }
