@@ -8,7 +8,7 @@ use flame_tests::process::kill;
 use flame_tests::{Entry, Journal, Role, Runners, node, trials};
 use libtest_mimic::Trial;
 
-use crate::harm::{LEASE, Tree};
+use crate::harm::{JOURNAL, LEASE, Tree, end_of};
 use crate::logged::LOG;
 use crate::pipe::Unread;
 
@@ -22,7 +22,6 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-const JOURNAL: &str = "FLAME_TEST_JOURNAL";
 const WORK: &str = "FLAME_TEST_WORK";
 /// As long as calls have to go on.
 const LONG: Duration = Duration::from_secs(6);
@@ -102,16 +101,7 @@ async fn calls_go_on(level: &str, work: &str, stderr: impl FnOnce(&Unread) -> St
         unread.fill();
     }
     journal.entry().note("stuck");
-    let end = tokio::time::timeout(3 * PATIENCE, async {
-        loop {
-            let lines = journal.lines();
-            if let Some(end) = lines.iter().find_map(|line| line.strip_prefix("end=")) {
-                return end.to_owned();
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    assert_eq!(end.await.unwrap_or("nothing goes on".to_owned()), "Ok(())", "with {level}");
+    assert_eq!(end_of(&journal, 3 * PATIENCE).await, "Ok(())", "with {level}");
     drop(role);
 }
 

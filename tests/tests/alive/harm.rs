@@ -19,10 +19,12 @@ const BYSTANDING: Duration = Duration::from_secs(9);
 /// By then a role has ended, or never will.
 const LONGEST: Duration = Duration::from_secs(60);
 
-const UNHARMED: &str = "unharmed";
+const PAUSE: Duration = Duration::from_millis(20);
+
+pub(crate) const UNHARMED: &str = "unharmed";
 const CASE: &str = "FLAME_TEST_CASE";
 const HARM: &str = "FLAME_TEST_HARM";
-const JOURNAL: &str = "FLAME_TEST_JOURNAL";
+pub(crate) const JOURNAL: &str = "FLAME_TEST_JOURNAL";
 
 /// What harm is done in a role and its runners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,21 +89,34 @@ async fn play(role: &str, harm: Harm, case: &Case) -> Option<String> {
     let path = journal.entry().path().to_str().expect("plain letters").to_owned();
     let harm = format!("{harm:?}");
     let role = Tree(Role::start(role, &[(CASE, case.name), (HARM, &harm), (JOURNAL, &path)]));
-    let start = Instant::now();
-    let end = loop {
-        // In this order: what has ended notes nothing more.
-        let lives = is_alive(role.0.pid());
-        match journal.lines().iter().find_map(|line| line.strip_prefix("end=").map(str::to_owned)) {
-            Some(end) => break end,
-            None if !lives => break "it ended without a word".to_owned(),
-            None if start.elapsed() > LONGEST => break format!("it has no end within {LONGEST:?}"),
-            None => tokio::time::sleep(Duration::from_millis(20)).await,
-        }
+    let end = tokio::select! {
+        end = end_of(&journal, LONGEST) => end,
+        () = gone(&role) => end_of(&journal, Duration::ZERO).await,
     };
     match &*end {
         UNHARMED if case.certain && !journal.has("harmed") => Some(format!("{}: no harm was done", case.name)),
         UNHARMED => None,
         wrong => Some(format!("{}: {wrong}", case.name)),
+    }
+}
+
+/// How a role says that its scenario has ended.
+pub(crate) async fn end_of(journal: &Journal, longest: Duration) -> String {
+    let start = Instant::now();
+    loop {
+        if let Some(end) = journal.lines().iter().find_map(|line| line.strip_prefix("end=").map(str::to_owned)) {
+            return end;
+        }
+        if start.elapsed() > longest {
+            return format!("it has no end after {:?}", start.elapsed());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn gone(role: &Tree) {
+    while is_alive(role.0.pid()) {
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

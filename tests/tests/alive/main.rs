@@ -4,6 +4,7 @@
 
 mod blocked_output;
 mod files;
+mod flood;
 mod harm;
 mod layered;
 mod logged;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         .role("stuck", blocked_output::play)
         .role("copying", files::play)
         .role("spin", spinners::play)
+        .role("flooded", flood::play)
         .role("printing", orphans::printing)
         .role("blocked", orphans::blocked)
         .trials(orphans::trials())
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         .trials(recorder::trials())
         .trials(files::trials())
         .trials(starved::trials())
+        .trials(flood::trials())
         .trials(user_code::trials())
         .run()
 }

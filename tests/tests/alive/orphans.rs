@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use futures_util::poll;
 use libtest_mimic::Trial;
 
-use crate::harm::Tree;
+use crate::harm::{JOURNAL, Tree, journal};
 use crate::logged::LOG;
 use crate::pipe::Unread;
 
@@ -29,7 +29,6 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-const JOURNAL: &str = "FLAME_TEST_JOURNAL";
 /// What the work of a role does.
 const WORK: &str = "FLAME_TEST_WORK";
 const RUNNERS: usize = 20;
@@ -63,10 +62,6 @@ async fn block(journal: Entry) {
     loop {
         std::thread::park();
     }
-}
-
-fn journal() -> Entry {
-    Entry::at(std::env::var_os(JOURNAL).expect("the trial gives one"))
 }
 
 /// Has one runner that prints, to where [`WORK`] says.
