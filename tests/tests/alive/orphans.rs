@@ -35,6 +35,8 @@ const RUNNERS: usize = 20;
 const AT_A_TIME: usize = 5;
 const PRINTERS: usize = 4;
 const GRACE: Duration = Duration::from_secs(2);
+/// As much as a pipe holds that nobody reads.
+const MUCH: u64 = 64 << 10;
 /// A lease, the grace, a second for the way out, and what a loaded machine may add.
 const BOUND: Duration = Duration::from_secs(2 + 2 + 1 + 5);
 
@@ -113,13 +115,21 @@ impl Drop for Killed {
     }
 }
 
+/// How many bytes a process has written, wherever that was.
+fn written(pid: u32) -> u64 {
+    let io = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let written = io.lines().find_map(|line| line.strip_prefix("wchar: "));
+    written.and_then(|written| written.parse().ok()).unwrap_or(0)
+}
+
 /// Kills the parent, and says whether its runner was gone within its bounds.
-async fn leaves(role: &str, more: &[(&str, &str)]) -> bool {
+async fn leaves(role_name: &str, more: &[(&str, &str)]) -> bool {
     let journal = Journal::new();
-    let mut role = start(role, &journal, more, Stdio::null());
+    let mut role = start(role_name, &journal, more, Stdio::null());
     let runner = Killed(vec![journal.pid("pid").await]);
-    // Until it has filled what there is to fill, or has printed a good deal.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    if role_name == "printing" {
+        until("it has printed a good deal", || written(runner.0[0]) > MUCH).await;
+    }
     role.0.signal(Signal::SIGKILL);
     role.0.ended().await;
     let killed = Instant::now();
