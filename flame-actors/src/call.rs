@@ -10,15 +10,16 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use ractor::ActorCell;
 use tokio::time::Instant;
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 
 use crate::error::{Error, Stage};
 use crate::node::{route, runtime};
 use crate::pool::{Asked, Pool, Slot};
+use crate::report::report;
 use crate::runner::{Outgoing, Pending, Ran, Runner};
 use crate::stream;
 use crate::task::{Encoded, Task};
-use crate::telemetry;
+use crate::telemetry::{self, CallSpan};
 use crate::yields::inbox::Inbox;
 
 /// What a call and a cast have in common.
@@ -251,11 +252,13 @@ async fn cast<R: Send + 'static>(request: Request<R>) -> Result<(), Error> {
     let bounds = Bounds { wait: timeout, run: None, both: timeout, patient: false };
     let work = Work { task: key.clone(), args, linked, track: false, items: None };
     let asked = pool.ask()?;
-    let app = pool.app().clone();
-    app.spawn(async move {
+    // Opened here: it goes on where no subscriber is called, whatever its caller does meanwhile.
+    let span = CallSpan::of(telemetry::cast(pool.name(), &key));
+    runtime::spawn(async move {
         let _offered = offered;
-        if let (Err(err), _) = perform(asked, work, bounds).await {
-            tracing::warn!(pool = pool.name(), task = key, %err, "a cast failed");
+        if let (Err(err), _) = perform_in(asked, work, bounds, span).await {
+            let pool = pool.name().to_owned();
+            report!(WARN, pool, task = key, %err, "a cast failed");
         }
     });
     Ok(())
@@ -291,10 +294,10 @@ pub(crate) struct Work {
 
 pub(crate) async fn perform(asked: Asked, work: Work, bounds: Bounds) -> Ran {
     let span = telemetry::call(asked.pool().name(), &work.task);
-    perform_in(asked, work, bounds, span.clone()).instrument(span).await
+    perform_in(asked, work, bounds, CallSpan::of(span.clone())).instrument(span).await
 }
 
-async fn perform_in(mut asked: Asked, work: Work, bounds: Bounds, span: Span) -> Ran {
+async fn perform_in(mut asked: Asked, work: Work, bounds: Bounds, span: CallSpan) -> Ran {
     let start = Instant::now();
     let Sent { pending, left, at } = match send(&mut asked, &work, bounds, start).await {
         Ok(sent) => sent,
@@ -304,7 +307,7 @@ async fn perform_in(mut asked: Asked, work: Work, bounds: Bounds, span: Span) ->
         }
     };
     let (pool, runner) = (asked.pool(), Arc::clone(pending.runner()));
-    telemetry::got(&span, runner.node());
+    span.got(runner.node());
     let deadline = left.and_then(|left| at.checked_add(left));
     let mut run = Run { pool, runner, task: &work.task, sent: at, deadline, pending: Some(pending), end: None };
     let ran = match left {

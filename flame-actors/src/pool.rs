@@ -612,11 +612,6 @@ impl Pool {
         self.0.closed.load(Ordering::Acquire)
     }
 
-    /// The runtime of the application that has started it.
-    pub(crate) fn app(&self) -> &Handle {
-        &self.0.app
-    }
-
     pub(crate) fn timeout(&self) -> Duration {
         self.0.config.timeout
     }

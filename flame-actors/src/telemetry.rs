@@ -19,6 +19,29 @@ pub(crate) fn call(pool: &str, task: &str) -> Span {
     info_span!(target: TARGET, "flame.call", pool, task, runner = Empty)
 }
 
+/// The same for a cast, which outlives the span of its caller.
+pub(crate) fn cast(pool: &str, task: &str) -> Span {
+    info_span!(target: TARGET, parent: None, "flame.call", pool, task, runner = Empty)
+}
+
+/// The span of a call, for whatever thread carries it out.
+#[derive(Clone)]
+pub(crate) struct CallSpan(Option<Arc<Theirs<Span>>>);
+
+impl CallSpan {
+    pub(crate) fn of(span: Span) -> Self {
+        Self((!span.is_disabled()).then(|| Arc::new(Theirs::new(span))))
+    }
+
+    /// Notes which runner it got.
+    pub(crate) fn got(&self, runner: &Arc<str>) {
+        if let Some(span) = self.0.clone() {
+            let runner = Arc::clone(runner);
+            report::line(move || got(&span, &runner));
+        }
+    }
+}
+
 /// A placement, up to the child's start.
 pub(crate) fn place(pool: &str, actor: &str) -> Span {
     info_span!(target: TARGET, "flame.place", pool, actor, runner = Empty)
@@ -63,7 +86,7 @@ pub(crate) fn run(task: &str, runner: &str) -> Span {
     info_span!(target: TARGET, parent: None, "flame.run", task, runner)
 }
 
-/// Notes in the span of a call or a placement which runner it got.
+/// Notes in a span which runner it got.
 pub(crate) fn got(span: &Span, runner: &str) {
     span.record("runner", runner);
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 /// Ranks one runner: of those with a free slot, the one of the lowest rank gets the next piece of work.
 ///
-/// A rank is asked for when a runner comes up and whenever its load has changed, so it may depend on what
-/// [`Candidate`] tells and on nothing that changes by itself. Of two with the same rank the older one is taken. It is
-/// called by whoever wants a slot, before a slot is looked for: one that takes long delays those, and nobody else. Where
-/// several look for slots at the same moment a rank may be that of a moment ago. One that panics ranks the runner last.
+/// A rank may depend on what [`Candidate`] tells and on nothing that changes by itself: it is asked for again only when
+/// that has changed, and only where there is a choice. Of two runners with the same rank the older one is taken. It is
+/// called by whoever wants a slot, and no lock is held: one that takes long delays those who want a slot of this pool,
+/// and nothing else. One that panics ranks the runner last.
 ///
 /// [`LeastLoaded`] is the default; a closure is a placement too:
 ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 use flame_actors::{Backend, Boot, BoxFuture, Error, Instance, InstanceState, Pool, PoolBuilder, Task, remote, task};
 use flame_local::ProcessBackend;
 use flame_tests::process::kill;
-use flame_tests::{Runners, node};
+use flame_tests::{Runners, node, until};
 
 use crate::harm::{Bystanders, case, harm, noting};
 use crate::traps::{At, Trap};
@@ -26,7 +26,10 @@ fn at(place: &str) {
 /// The bystander has one runner, and the harm concerns a second one.
 pub(crate) async fn play() {
     noting(async {
-        let harmed = options(Runners::Processes.pool().max(2).max_concurrency(1).backend(Harmful::default()));
+        // A placement is asked where there is a choice: with a slot of two runners free.
+        let slots = if case().is_some_and(|case| case == "placement") { 2 } else { 1 };
+        let harmed = Runners::Processes.pool().max(2).max_concurrency(slots).backend(Harmful::default());
+        let harmed = options(harmed);
         let harmed = harmed.start(&node()).await.expect("the options can work");
         let other = Runners::Processes.start().await;
         let bystanders = Bystanders::begin(&harmed, &other).await;
@@ -67,6 +70,10 @@ async fn may_go(_trap: Trap) -> bool {
 
 /// A second runner comes, works, and is killed, drained or has nothing to do; errors are the victims'.
 async fn provoke(pool: Pool) {
+    if case().is_some_and(|case| case == "placement") {
+        pool.resize(2, 2).expect("it is open");
+        until("two runners", || pool.status().runners.len() == 2).await;
+    }
     let call = pool.call(task!([] -> u32 { std::process::id() })).await;
     match &*case().unwrap_or_default() {
         case if ["inspect", "destroy", "diagnose"].iter().any(|asked| case.starts_with(asked)) => {
