@@ -26,7 +26,8 @@ use crate::pool::Event;
 /// it. All else (joining, identity, deadlines, work) is done by the pool. It is asked for nothing before a pool boots
 /// its first runner, since pools are declared on runners too; settings that are missing are an error of `boot`.
 ///
-/// The futures run on the runtime that also keeps the leases: they must not block.
+/// The futures run in tasks of their own, on a runtime that replaces a thread that waits: one that blocks delays what it
+/// is asked for, and nothing else. A panic is an error like others. What they log goes to the subscriber of the process.
 ///
 /// ```
 /// use flame_actors::{Backend, Boot, BoxFuture, Error, Instance, InstanceState};

@@ -1,17 +1,20 @@
 //! What a runner writes to standard error: passed on to that of this process, and its last lines kept.
 
-use std::sync::Arc;
+use std::io::Write as _;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::process::ChildStderr;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// So much is read at once, and held back at the most.
 const CHUNK: usize = 16 * 1024;
 /// A line whose end does not come for this long is passed on as it is: it may be a prompt or a progress bar.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// So many parts wait to be written, of all runners together.
+const MOST_WAITING: usize = 16;
 /// How much is kept.
 const KEPT_BYTES: usize = 4 * 1024;
 const KEPT_LINES: usize = 20;
@@ -46,9 +49,9 @@ impl Stderr {
     }
 }
 
-async fn forward(mut pipe: ChildStderr, last: Arc<Mutex<Vec<u8>>>, _open: watch::Sender<()>) {
-    // It writes on a thread that may block, and whole lines at once, so that those of several runners do not mix.
-    let mut here = tokio::io::stderr();
+async fn forward(mut pipe: ChildStderr, last: Arc<Mutex<Vec<u8>>>, open: watch::Sender<()>) {
+    // Whole lines at once, so that those of several runners do not mix.
+    let here = writer();
     let mut held = Vec::new();
     let mut chunk = vec![0; CHUNK];
     loop {
@@ -63,12 +66,38 @@ async fn forward(mut pipe: ChildStderr, last: Arc<Mutex<Vec<u8>>>, _open: watch:
             }
             Err(_) => held.len(),
         };
-        // An error says that nobody reads what this process writes; the runner must not be stuck for that.
-        let _ = here.write_all(&held[..ready]).await;
-        held.drain(..ready);
+        if ready > 0 {
+            let rest = held.split_off(ready);
+            // Waits while the standard error of this process is stuck, and the runner for its pipe.
+            let _ = here.send(Written { bytes: std::mem::replace(&mut held, rest), _open: None }).await;
+        }
     }
-    let _ = here.write_all(&held).await;
-    let _ = here.flush().await;
+    let _ = here.send(Written { bytes: held, _open: Some(open) }).await;
+}
+
+/// What is to be written to the standard error of this process.
+struct Written {
+    bytes: Vec<u8>,
+    /// With the last of a runner: dropped when that is written.
+    _open: Option<watch::Sender<()>>,
+}
+
+/// The way to the one thread that writes. It may be stuck, and nothing else is for that.
+fn writer() -> mpsc::Sender<Written> {
+    static WRITER: OnceLock<mpsc::Sender<Written>> = OnceLock::new();
+    let start = || {
+        let (tx, mut written) = mpsc::channel::<Written>(MOST_WAITING);
+        let thread = std::thread::Builder::new().name("flame-stderr".to_owned());
+        // Without a thread to be had it is as if nobody read what this process writes.
+        let _ = thread.spawn(move || {
+            while let Some(Written { bytes, _open }) = written.blocking_recv() {
+                // An error says that nobody reads it; the runners must not be stuck for that.
+                let _ = std::io::stderr().write_all(&bytes);
+            }
+        });
+        tx
+    };
+    WRITER.get_or_init(start).clone()
 }
 
 fn keep(last: &mut Vec<u8>, written: &[u8]) {
