@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 
 use self::clock::Clock;
 use crate::Node;
+use crate::descriptors;
 use crate::error::{Cause, Error};
 use crate::files::CopyPath;
 use crate::node::listener::Expectation;
@@ -232,7 +233,8 @@ impl Boot {
     /// Starts this node's listener when it has none yet.
     ///
     /// # Errors
-    /// [`Error::Config`] when the listener cannot be bound.
+    /// [`Error::Config`] when the listener cannot be bound, [`Error::Join`] when this process has too few file descriptors
+    /// left for one more runner.
     pub async fn environment(&self) -> Result<(&'static str, String), Error> {
         self.invite(None).await
     }
@@ -247,6 +249,10 @@ impl Boot {
     }
 
     async fn invite(&self, address: Option<IpAddr>) -> Result<(&'static str, String), Error> {
+        descriptors::check_room().map_err(|err| {
+            let reason = descriptors::shortage(&err).unwrap_or_else(|| err.to_string());
+            Error::Join(format!("runner {} was not booted: {reason}", self.runner))
+        })?;
         let (invitation, expectation) = self.node.listener(address).await?.invite(
             self.node.shared_name(),
             &self.runner,
@@ -267,6 +273,13 @@ impl Boot {
         let (name, mut line) = self.environment().await?;
         line.push('\n');
         Ok(((name, OVER_STDIN), line))
+    }
+
+    /// The soft limit of open files with which this process began, where its node has raised it: for a backend whose
+    /// runners would inherit the raised one. See
+    /// [`NodeBuilder::raise_descriptor_limit`](crate::NodeBuilder::raise_descriptor_limit).
+    pub fn descriptor_limit(&self) -> Option<u64> {
+        descriptors::limit_before()
     }
 
     pub(crate) fn in_process(&self) {

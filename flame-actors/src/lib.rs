@@ -37,7 +37,7 @@
 //! | to | see |
 //! | --- | --- |
 //! | make this process a node | [`Node`], [`Parent`] |
-//! | have runners | [`Pool`], [`PoolBuilder`], [`Backend`], [`InProcess`]; the crate `flame-local` |
+//! | have runners | [`Pool`], [`PoolBuilder`], [`Backend`], [`InProcess`], [`shortage`]; the crate `flame-local` |
 //! | see and change what a pool does | [`PoolStatus`], [`Events`], [`PoolChange`], [`Placement`]; metrics and spans: the book |
 //! | run a function there | [`macro@remote`], [`task!`], [`Task`], [`Call`], [`Cast`] |
 //! | read its results as they come, run it for many inputs | [`Pool::stream`], [`Yields`], [`Streaming`]; [`Pool::map`], [`Map`] |
@@ -93,6 +93,7 @@ mod backend;
 mod bounded;
 mod call;
 mod codec;
+mod descriptors;
 mod error;
 mod files;
 mod map;
@@ -126,6 +127,7 @@ pub use self::backend::{Backend, Boot, InProcess, Instance, InstanceState};
 pub use self::bounded::BoundedSender;
 pub use self::call::{Call, Cast};
 pub use self::codec::MAX_MESSAGE_BYTES;
+pub use self::descriptors::shortage;
 pub use self::error::{Cause, ChildError, Error, Stage};
 pub use self::map::{Map, MapProgress};
 pub use self::message::Message;

@@ -75,6 +75,7 @@ struct Inner {
     advertise: Option<String>,
     lease: Duration,
     handle_signals: bool,
+    raise_descriptor_limit: bool,
     /// One for each address that a backend asked for.
     listeners: Mutex<HashMap<SocketAddr, Arc<OnceCell<Arc<Listener>>>>>,
     session: OnceCell<Arc<Session>>,
@@ -328,6 +329,10 @@ impl Node {
 
     pub(crate) fn build(&self) -> &Build {
         &self.0.build
+    }
+
+    pub(crate) fn raises_descriptor_limit(&self) -> bool {
+        self.0.raise_descriptor_limit
     }
 
     pub(crate) fn lease(&self) -> Duration {

@@ -38,6 +38,7 @@ pub(crate) use self::slots::{Asked, Slot};
 pub use self::status::{PoolStatus, RunnerStatus};
 use crate::backend::Backend;
 use crate::call::{Call, Cast};
+use crate::descriptors;
 use crate::error::Error;
 use crate::map::Map;
 use crate::node::runtime::{self, Theirs};
@@ -647,6 +648,9 @@ impl Pool {
     }
 
     async fn start(config: PoolBuilder, node: &Node) -> Result<Self, Error> {
+        if node.raises_descriptor_limit() {
+            descriptors::raise_limit();
+        }
         let scale = Scale::new(config.limits.clone(), config.placement.clone());
         let state = State { scale, runners: BTreeMap::new(), failures: Failures::default() };
         let app = Handle::current();

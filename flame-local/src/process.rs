@@ -16,9 +16,9 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use flame_actors::{Backend, Boot, BoxFuture, Cause, Error, Instance, InstanceState};
+use flame_actors::{Backend, Boot, BoxFuture, Cause, Error, Instance, InstanceState, shortage};
 use parking_lot::Mutex;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process_group, setrlimit};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
@@ -151,7 +151,7 @@ impl ProcessBackend {
         self
     }
 
-    fn command(&self) -> Command {
+    fn command(&self, descriptors: Option<u64>) -> Command {
         let mut command = std::process::Command::new(executable());
         if let Some(name) = std::env::args_os().next() {
             command.arg0(name);
@@ -167,7 +167,7 @@ impl ProcessBackend {
         if self.without_stdout {
             command.stdout(Stdio::null());
         }
-        end_with_its_parent(&mut command);
+        end_with_its_parent(&mut command, descriptors);
         command.stdin(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut command = Command::from(command);
         command.kill_on_drop(true);
@@ -178,7 +178,11 @@ impl ProcessBackend {
         self.limits.check()?;
         let mut limited = self.limits.group(boot.runner()).await?;
         let ((name, value), invitation) = boot.over_stdin().await?;
-        let mut child = self.command().env(name, value).spawn().map_err(|err| failed("cannot start a process", err))?;
+        let mut child = self
+            .command(boot.descriptor_limit())
+            .env(name, value)
+            .spawn()
+            .map_err(|err| refused("cannot start a process", &err))?;
         let id = child.id().ok_or_else(|| failed("the process", "has ended at once"))?;
         let stderr = Stderr::forward(child.stderr.take().expect("it was asked for"));
         let mut stdin = child.stdin.take().expect("it was asked for");
@@ -262,15 +266,20 @@ impl Backend for ProcessBackend {
 /// Until a runner joins, and has a lifeline, the kernel ends it with this process: its `main` may never come to that.
 ///
 /// The signal comes when the *thread* ends that started the process. Pools boot on a thread that has no end.
-fn end_with_its_parent(command: &mut std::process::Command) {
+/// And it begins with the limit of open files with which this process began.
+fn end_with_its_parent(command: &mut std::process::Command, descriptors: Option<u64>) {
     let parent = rustix::process::getpid();
     let prepare = move || {
+        if descriptors.is_some() {
+            let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+            setrlimit(Resource::Nofile, Rlimit { current: descriptors, maximum })?;
+        }
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
         // It may have ended between the fork and this.
         if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(std::io::ErrorKind::NotFound.into()) }
     };
-    // SAFETY: between fork and exec there are two system calls and neither memory nor locks of other threads.
-    #[expect(unsafe_code, reason = "the only way to ask for this signal, and it is two system calls")]
+    // SAFETY: between fork and exec there are four system calls and neither memory nor locks of other threads.
+    #[expect(unsafe_code, reason = "the only way to ask for this signal, and it is a few system calls")]
     unsafe {
         command.pre_exec(prepare);
     }
@@ -322,6 +331,14 @@ fn cause(status: ExitStatus) -> Cause {
         (Some(code), _) => Cause::Exited(code),
         (None, Some(signal)) => Cause::Signalled(signal),
         (None, None) => Cause::ConnectionClosed,
+    }
+}
+
+/// The same for what the system has refused, with what is short.
+fn refused(what: &str, err: &std::io::Error) -> Error {
+    match shortage(err) {
+        Some(shortage) => failed(what, shortage),
+        None => failed(what, err),
     }
 }
 

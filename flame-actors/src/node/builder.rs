@@ -35,6 +35,7 @@ pub struct NodeBuilder {
     build_id: Option<String>,
     handle_signals: bool,
     failsafe: Duration,
+    raise_descriptor_limit: bool,
 }
 
 impl NodeBuilder {
@@ -47,6 +48,7 @@ impl NodeBuilder {
             build_id: None,
             handle_signals: true,
             failsafe: FAILSAFE,
+            raise_descriptor_limit: true,
         }
     }
 
@@ -106,6 +108,17 @@ impl NodeBuilder {
     #[must_use]
     pub fn handle_signals(mut self, handle: bool) -> Self {
         self.handle_signals = handle;
+        self
+    }
+
+    /// Whether this process' soft limit of open files is raised to its hard limit when its first pool starts; `true` by
+    /// default, and logged at `info`.
+    ///
+    /// A runner takes five descriptors of its parent, and the usual soft limit is 1,024. The processes of a
+    /// `ProcessBackend` begin with the limit that this process had.
+    #[must_use]
+    pub fn raise_descriptor_limit(mut self, raise: bool) -> Self {
+        self.raise_descriptor_limit = raise;
         self
     }
 
@@ -191,6 +204,7 @@ impl NodeBuilder {
             advertise: self.advertise,
             lease: self.lease,
             handle_signals: self.handle_signals,
+            raise_descriptor_limit: self.raise_descriptor_limit,
             listeners: Mutex::default(),
             session,
             on_signal: OnceCell::new(),

@@ -22,6 +22,7 @@ use super::runtime;
 use super::session::Session;
 use super::tls::{self, Authority};
 use crate::Error;
+use crate::descriptors::shortage;
 use crate::report::report;
 use crate::stream::{IDLE_AT_LISTENER, Wire};
 
@@ -185,6 +186,20 @@ impl Listener {
                 SocketAddr::new(ip, self.address.port()).to_string()
             }
             (None, _) => self.address.to_string(),
+        }
+    }
+
+    /// Fails what is awaited: the connections that would bring it cannot be accepted.
+    fn fail_all(&self, err: &std::io::Error) {
+        let Some(reason) = shortage(err) else { return };
+        let expected = std::mem::take(&mut *self.expected.lock());
+        let err = Error::Join(format!("a connection was not accepted: {reason}"));
+        for Expected { node, purpose, .. } in expected.into_values() {
+            match purpose {
+                Wanted::Link { joined, .. } => drop(joined.send(Err(err.clone()))),
+                Wanted::Stream(opened) => drop(opened.send(Err(err.clone()))),
+                Wanted::Session => self.session.give_up(&node),
+            }
         }
     }
 

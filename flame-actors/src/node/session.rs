@@ -122,6 +122,13 @@ impl Session {
         let _ = state.wait_for(|state| *state == PeerState::Closed).await;
     }
 
+    /// Takes a session that is awaited as ended.
+    pub(crate) fn give_up(&self, node: &str) {
+        if let Some(peer) = self.peers.lock().get(node) {
+            peer.state.send_replace(PeerState::Closed);
+        }
+    }
+
     /// Ends the session with a node whose link is gone.
     pub(crate) fn close(&self, node: &str) {
         if let Some(peer) = self.peers.lock().remove(node)

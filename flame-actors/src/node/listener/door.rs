@@ -121,6 +121,7 @@ pub(super) async fn accept_loop(listener: Weak<Listener>, socket: TcpListener) {
             Err(err) => {
                 let reason = "cannot-accept";
                 let kind = err.kind();
+                listener.fail_all(&err);
                 door.log(
                     reason,
                     || report!(target: REFUSED, WARN, reason, why = %err, "a connection was not accepted"),
