@@ -3,6 +3,7 @@
 mod cgroup;
 mod limits;
 mod place;
+mod spawn;
 mod stderr;
 
 use std::collections::HashMap;
@@ -178,7 +179,9 @@ impl ProcessBackend {
         self.limits.check()?;
         let mut limited = self.limits.group(boot.runner()).await?;
         let ((name, value), invitation) = boot.over_stdin().await?;
-        let mut child = self.command().env(name, value).spawn().map_err(|err| failed("cannot start a process", err))?;
+        let mut command = self.command();
+        command.env(name, value);
+        let mut child = spawn::spawn(command).await.map_err(|err| failed("cannot start a process", err))?;
         let id = child.id().ok_or_else(|| failed("the process", "has ended at once"))?;
         let stderr = Stderr::forward(child.stderr.take().expect("it was asked for"));
         let mut stdin = child.stdin.take().expect("it was asked for");
@@ -261,7 +264,7 @@ impl Backend for ProcessBackend {
 
 /// Until a runner joins, and has a lifeline, the kernel ends it with this process: its `main` may never come to that.
 ///
-/// The signal comes when the *thread* ends that started the process. Pools boot on a thread that has no end.
+/// The signal comes when the *thread* ends that started the process: see `spawn.rs`.
 fn end_with_its_parent(command: &mut std::process::Command) {
     let parent = rustix::process::getpid();
     let prepare = move || {
