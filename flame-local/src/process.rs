@@ -5,6 +5,7 @@ mod limits;
 mod place;
 mod spawn;
 mod stderr;
+mod turns;
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 use self::cgroup::Group;
 use self::limits::Limits;
 use self::stderr::Stderr;
+use self::turns::Turns;
 
 /// How long a killed process may take to be gone.
 const DEATH_BOUND: Duration = Duration::from_secs(5);
@@ -56,6 +58,7 @@ pub struct ProcessBackend {
     current_dir: Option<PathBuf>,
     without_stdout: bool,
     limits: Limits,
+    turns: Turns,
     processes: Arc<Mutex<HashMap<String, Process>>>,
 }
 
@@ -92,6 +95,7 @@ impl ProcessBackend {
             current_dir: None,
             without_stdout: false,
             limits: Limits::default(),
+            turns: Turns::default(),
             processes: Arc::default(),
         }
     }
@@ -152,6 +156,21 @@ impl ProcessBackend {
         self
     }
 
+    /// Sets how many runners boot at a time, for all pools with this backend and its clones.
+    ///
+    /// Default: twice the number of cores that this process may use, for all pools of the process together, and a boot
+    /// that takes longer than 3 s lets the next one begin: it mostly waits for something else than a core. A number
+    /// that is set holds for as long as a boot takes, which ends when its runner serves.
+    ///
+    /// More at a time are sooner there only where the start of the application waits for others; fewer help where many
+    /// starts at once are too much for these. The wait for a turn does not count to
+    /// [`boot_timeout`](flame_actors::PoolBuilder::boot_timeout). With 0 boots fail with [`Error::Config`].
+    #[must_use]
+    pub fn boots_at_a_time(mut self, boots: usize) -> Self {
+        self.turns = Turns::set(boots);
+        self
+    }
+
     fn command(&self) -> Command {
         let mut command = std::process::Command::new(executable());
         if let Some(name) = std::env::args_os().next() {
@@ -177,6 +196,8 @@ impl ProcessBackend {
 
     async fn boot_process(&self, boot: &Boot) -> Result<Instance, Error> {
         self.limits.check()?;
+        self.turns.check()?;
+        self.turns.take(boot).await;
         let mut limited = self.limits.group(boot.runner()).await?;
         let ((name, value), invitation) = boot.over_stdin().await?;
         let mut command = self.command();
