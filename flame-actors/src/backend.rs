@@ -18,6 +18,7 @@ use crate::descriptors;
 use crate::error::{Cause, Error};
 use crate::files::CopyPath;
 use crate::node::listener::Expectation;
+use crate::node::runtime::Theirs;
 use crate::parent::{self, FLAME_PARENT, OVER_STDIN};
 use crate::pool::Event;
 
@@ -167,6 +168,7 @@ pub struct Boot {
     joining: Mutex<Option<Joining>>,
     clock: Clock,
     tell: Tell,
+    kept: Theirs<Mutex<Vec<Box<dyn Send>>>>,
 }
 
 /// What tells the pool's listeners.
@@ -188,7 +190,8 @@ pub(crate) enum Joining {
 impl Boot {
     pub(crate) fn new(node: Node, pool: &str, runner: Arc<str>, timeouts: Timeouts, app: Handle, tell: Tell) -> Self {
         let (pool, clock) = (pool.to_owned(), Clock::new(timeouts.boot));
-        Self { node, pool, runner, timeouts, app, files: Vec::new(), joining: Mutex::default(), clock, tell }
+        let (files, joining, kept) = (Vec::new(), Mutex::default(), Theirs::new(Mutex::default()));
+        Self { node, pool, runner, timeouts, app, files, joining, clock, tell, kept }
     }
 
     /// The node name of the runner: unique, made of letters, digits, `-`, `_` and `.`.
@@ -220,6 +223,23 @@ impl Boot {
     pub async fn untimed<T>(&self, wait: impl Future<Output = T>) -> T {
         let _stopped = self.clock.stop();
         wait.await
+    }
+
+    /// Keeps a value until this boot has ended: the runner serves, or the boot has failed or was given up.
+    ///
+    /// For what is taken for the time of a boot, such as one of a number of turns. It is dropped then.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use flame_actors::Boot;
+    /// # use tokio::sync::Semaphore;
+    /// async fn wait_for_a_turn(boot: &Boot, turns: &Arc<Semaphore>) {
+    ///     let turn = boot.untimed(Arc::clone(turns).acquire_owned()).await;
+    ///     boot.keep(turn);
+    /// }
+    /// ```
+    pub fn keep(&self, value: impl Send + 'static) {
+        self.kept.lock().push(Box::new(value));
     }
 
     /// Tells the pool's listeners that the runner is booted in another way, and why.

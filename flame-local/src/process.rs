@@ -3,7 +3,9 @@
 mod cgroup;
 mod limits;
 mod place;
+mod spawn;
 mod stderr;
+mod turns;
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -26,6 +28,7 @@ use tokio::sync::watch;
 use self::cgroup::Group;
 use self::limits::Limits;
 use self::stderr::Stderr;
+use self::turns::Turns;
 
 /// How long a killed process may take to be gone.
 const DEATH_BOUND: Duration = Duration::from_secs(5);
@@ -55,6 +58,7 @@ pub struct ProcessBackend {
     current_dir: Option<PathBuf>,
     without_stdout: bool,
     limits: Limits,
+    turns: Turns,
     processes: Arc<Mutex<HashMap<String, Process>>>,
 }
 
@@ -91,6 +95,7 @@ impl ProcessBackend {
             current_dir: None,
             without_stdout: false,
             limits: Limits::default(),
+            turns: Turns::default(),
             processes: Arc::default(),
         }
     }
@@ -151,6 +156,21 @@ impl ProcessBackend {
         self
     }
 
+    /// Sets how many runners boot at a time, for all pools with this backend and its clones.
+    ///
+    /// Default: twice the number of cores that this process may use, for all pools of the process together, and a boot
+    /// that takes longer than 3 s lets the next one begin: it mostly waits for something else than a core. A number
+    /// that is set holds for as long as a boot takes, which ends when its runner serves.
+    ///
+    /// More at a time are sooner there only where the start of the application waits for others; fewer help where many
+    /// starts at once are too much for these. The wait for a turn does not count to
+    /// [`boot_timeout`](flame_actors::PoolBuilder::boot_timeout). With 0 boots fail with [`Error::Config`].
+    #[must_use]
+    pub fn boots_at_a_time(mut self, boots: usize) -> Self {
+        self.turns = Turns::set(boots);
+        self
+    }
+
     fn command(&self, descriptors: Option<u64>) -> Command {
         let mut command = std::process::Command::new(executable());
         if let Some(name) = std::env::args_os().next() {
@@ -176,13 +196,13 @@ impl ProcessBackend {
 
     async fn boot_process(&self, boot: &Boot) -> Result<Instance, Error> {
         self.limits.check()?;
+        self.turns.check()?;
+        self.turns.take(boot).await;
         let mut limited = self.limits.group(boot.runner()).await?;
         let ((name, value), invitation) = boot.over_stdin().await?;
-        let mut child = self
-            .command(boot.descriptor_limit())
-            .env(name, value)
-            .spawn()
-            .map_err(|err| refused("cannot start a process", &err))?;
+        let mut command = self.command(boot.descriptor_limit());
+        command.env(name, value);
+        let mut child = spawn::spawn(command).await.map_err(|err| refused("cannot start a process", &err))?;
         let id = child.id().ok_or_else(|| failed("the process", "has ended at once"))?;
         let stderr = Stderr::forward(child.stderr.take().expect("it was asked for"));
         let mut stdin = child.stdin.take().expect("it was asked for");
@@ -265,8 +285,8 @@ impl Backend for ProcessBackend {
 
 /// Until a runner joins, and has a lifeline, the kernel ends it with this process: its `main` may never come to that.
 ///
-/// The signal comes when the *thread* ends that started the process. Pools boot on a thread that has no end.
-/// And it begins with the limit of open files with which this process began.
+/// The signal comes when the *thread* ends that started the process: see `spawn.rs`. And a runner begins with the limit of
+/// open files with which this process began.
 fn end_with_its_parent(command: &mut std::process::Command, descriptors: Option<u64>) {
     let parent = rustix::process::getpid();
     let prepare = move || {
