@@ -59,7 +59,7 @@ pub enum Error {
         /// The runner's build id and task table.
         runner: String,
     },
-    /// No runner could be booted.
+    /// No runner could be booted, or each was gone before it had done anything.
     #[error("pool \"{pool}\": boot failed {attempts} times, last: {reason}")]
     Boot {
         /// The pool that booted.

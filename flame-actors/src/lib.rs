@@ -90,6 +90,7 @@ pub mod __private;
 mod address;
 mod any_error;
 mod backend;
+mod backoff;
 mod bounded;
 mod call;
 mod codec;

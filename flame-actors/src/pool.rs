@@ -6,7 +6,9 @@
 mod actor;
 mod config;
 mod events;
+mod failures;
 mod hooks;
+mod losses;
 mod metrics;
 mod placement;
 mod queue;
@@ -18,7 +20,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use futures_util::{Stream, StreamExt, stream};
 use parking_lot::Mutex;
@@ -29,6 +31,7 @@ use tokio::sync::{mpsc, watch};
 use self::actor::{PoolActor, PoolMsg};
 pub use self::config::PoolBuilder;
 pub use self::events::{Event, Events, Leave};
+use self::failures::Failures;
 pub use self::hooks::PoolChange;
 pub use self::placement::{Candidate, LeastLoaded, MostLoaded, Placement};
 pub use self::scale::RunnerState;
@@ -115,16 +118,6 @@ struct Up {
     since: SystemTime,
     /// Nothing is sent: its end is that of this entry.
     entered: watch::Sender<()>,
-}
-
-/// Boots that failed since the last one that did not.
-#[derive(Default)]
-struct Failures {
-    count: u32,
-    /// How often the pool has backed off; boots that fail together count once.
-    rounds: u32,
-    last: Option<Error>,
-    not_before: Option<Instant>,
 }
 
 impl Pool {
@@ -438,8 +431,8 @@ impl Pool {
             runners: runners.collect(),
             booting: state.scale.booting(),
             waiting: state.scale.queue.len(),
-            failed_boots: state.failures.count,
-            last_boot_error: state.failures.last.clone(),
+            failed_boots: state.failures.count(),
+            last_boot_error: state.failures.last().cloned(),
         }
     }
 

@@ -123,9 +123,10 @@ impl Runner {
 
     /// Has the children that come back go on elsewhere.
     pub(crate) fn move_children(self: &Arc<Self>) {
-        let under_way = self.work.under_way.lock();
-        for placement in under_way.placements.values() {
+        let mut under_way = self.work.under_way.lock();
+        for placement in under_way.placements.values_mut() {
             if let Child::Guarded(ward) = &placement.child {
+                placement.slot.cut_off();
                 let _ = ward.cast(Ward::Move(Arc::clone(self)));
             }
         }
@@ -216,6 +217,11 @@ impl Runner {
     }
 
     // ---- the end ----
+
+    /// Returns the error with what the backend knows of the instance.
+    pub(crate) async fn explain(&self, err: Error) -> Error {
+        self.hosted.explain(err).await
+    }
 
     /// Ends everything that is under way here with the loss of the runner, whose cause is looked for first.
     pub(crate) async fn lost(&self) -> Cause {
@@ -342,7 +348,9 @@ impl Role for Work {
             Frame::Leaving => drop(self.leaving.send_replace(true)),
             Frame::Ran { id, outcome, has_streams } => {
                 let run = self.under_way.lock().runs.remove(&id);
-                if let Some(Run { result, slot, keep_slot, items: _ }) = run {
+                if let Some(Run { result, mut slot, keep_slot, items: _ }) = run {
+                    let is_cut_off = matches!(outcome, Err(Error::Cancelled(_) | Error::Timeout { .. }));
+                    slot.iter_mut().filter(|_| is_cut_off).for_each(Slot::cut_off);
                     // First the slot: a caller that goes on at once finds it free.
                     let slot = slot.filter(|_| (keep_slot || has_streams) && outcome.is_ok());
                     let _ = result.send((outcome.map(|()| body), slot));
@@ -380,8 +388,10 @@ impl Role for Work {
                 }
                 let ended = under_way.placements.remove(&id);
                 drop(under_way);
-                if let Some(Placement { child: Child::Guarded(ward), .. }) = ended {
-                    let _ = ward.cast(Ward::Ended(exit));
+                match ended {
+                    Some(Placement { child: Child::Guarded(ward), .. }) => drop(ward.cast(Ward::Ended(exit))),
+                    Some(Placement { child: Child::Abandoned, mut slot, .. }) => slot.cut_off(),
+                    _ => {}
                 }
             }
             other => {

@@ -25,7 +25,8 @@ pub const FAILSAFE: &str = "FLAME_TEST_FAILSAFE";
 pub(crate) const LISTEN: &str = "FLAME_TEST_LISTEN";
 /// Where its runners reach it.
 pub(crate) const ADVERTISE: &str = "FLAME_TEST_ADVERTISE";
-/// How a runner misbehaves: `exit-3`, `exit-0`, `never-serve`, `other-build`, `own-signals`.
+/// How a runner misbehaves: `exit-3`, `exit-0`, `never-serve`, `other-build`, `own-signals`; soon after it serves:
+/// `serve-and-exit-` with a code, `serve-and-leave`.
 pub const BEHAVIOUR: &str = "FLAME_TEST_BEHAVIOUR";
 /// A journal in which a runner that never serves notes `joined=` and its process.
 pub const JOINED: &str = "FLAME_TEST_JOINED";
@@ -43,6 +44,8 @@ pub const AFTER_SERVE: &str = "FLAME_TEST_AFTER_SERVE";
 const LONGEST_TRIAL: Duration = Duration::from_secs(180);
 /// Trials mostly wait, so there are more at a time than cores.
 const TRIALS_AT_A_TIME: usize = 6;
+/// How long a runner serves that misbehaves then.
+const SERVES_FOR: Duration = Duration::from_millis(100);
 /// What the last runners have after the last trial, which has shut its pools down.
 const TIDY_UP: Duration = Duration::from_secs(5);
 
@@ -268,11 +271,30 @@ async fn serve(start: impl Future<Output = Result<Node, Error>>) -> Result<ExitC
         }
         std::future::pending::<()>().await;
     }
-    node.serve().await?;
+    tokio::select! {
+        served = node.serve() => served?,
+        code = misbehave(&behaviour, &node) => return code,
+    }
     if let Some(path) = std::env::var_os(AFTER_SERVE) {
         let journal = Entry::at(path);
         tokio::time::sleep(Duration::from_millis(300)).await;
         journal.note("left");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a runner does while it serves.
+async fn misbehave(behaviour: &str, node: &Node) -> Result<ExitCode, Error> {
+    match behaviour.strip_prefix("serve-and-") {
+        None => std::future::pending().await,
+        Some(then) => {
+            // Nothing tells it that it is up.
+            tokio::time::sleep(SERVES_FOR).await;
+            match then.strip_prefix("exit-") {
+                Some(code) => return Ok(ExitCode::from(code.parse::<u8>().expect("an exit code"))),
+                None => node.leave()?,
+            }
+            std::future::pending().await
+        }
+    }
 }

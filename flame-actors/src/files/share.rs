@@ -12,6 +12,8 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use crate::report::report;
+
 /// Whoever removes a file holds it alone for a moment.
 const PAUSE: Duration = Duration::from_millis(2);
 const PATIENCE: u32 = 500;
@@ -79,7 +81,8 @@ impl Share {
         for path in [&self.place, &self.mark] {
             match fs::remove_file(path) {
                 Err(err) if err.kind() != io::ErrorKind::NotFound => {
-                    tracing::warn!(%err, file = %path.display(), "a file that was brought along is left behind");
+                    let file = path.display().to_string();
+                    report!(WARN, %err, file, "a file that was brought along is left behind");
                 }
                 _ => {}
             }

@@ -3,12 +3,13 @@
 //! | runtime | thread | what runs there |
 //! | --- | --- | --- |
 //! | [`links`] | `flame` | reads, writes and leases of links: nothing that waits, and nothing that a user wrote |
-//! | [`work`] | `flame-work` | actors, sessions, boots and timers of this crate; what a user wrote only through [`foreign`] |
+//! | [`work`] | `flame-work` | actors, sessions, boots and timers of this crate; a user's code only by [`foreign_now`] |
 //! | [`bulk`] | `flame-bulk` | bytes that pass through, and copied files |
+//! | [`foreign`] | `flame-backend` | backends, idle checks, and what these spawn |
 //!
 //! A lease must end for what the other side does, and for nothing that a decoder, a destructor, a log or a recorder
 //! of this process does. So those run on the application's runtime, or where a thread that waits is replaced.
-//! Subscribers of `tracing` are a user's code too: on these threads spans and events go nowhere, whoever makes them,
+//! Subscribers of `tracing` are a user's code too: on the first three spans and events go nowhere, whoever makes them,
 //! and this crate's own lines take another way, `report.rs`.
 
 use std::cell::{Cell, RefCell};
@@ -18,7 +19,7 @@ use std::sync::OnceLock;
 use std::task::{Context, Poll};
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::{AbortHandle, JoinHandle, block_in_place};
 use tracing::Dispatch;
 use tracing::dispatcher::{self, DefaultGuard};
 
@@ -100,7 +101,7 @@ pub(crate) fn foreign_now<T>(work: impl FnOnce() -> T) -> T {
     if !is_ours() {
         return work();
     }
-    tokio::task::block_in_place(|| {
+    block_in_place(|| {
         drop(HUSHED.take());
         IS_OURS.set(false);
         let _back = Back;
@@ -148,13 +149,20 @@ impl<T: Send + 'static> Drop for Theirs<T> {
 
 /// Runs a future that a user wrote, such as a backend's, in a task of its own: it may block, log and panic.
 ///
-/// An error is the text of its panic. Dropped before the end, it drops the future, as soon as that does not block.
+/// It has a runtime of its own, since it may spawn what does the same. An error is the text of its panic. Dropped before
+/// the end, it drops the future, as soon as that does not block.
 pub(crate) async fn foreign<F>(future: F) -> Result<F::Output, String>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let task = spawn(Foreign(Some(Box::pin(future))));
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    let start = || {
+        let mut builder = Builder::new_multi_thread();
+        let built = builder.worker_threads(2).thread_name("flame-backend").enable_all().build();
+        built.expect("the operating system grants two threads and one epoll instance")
+    };
+    let task = RUNTIME.get_or_init(start).spawn(Foreign(Some(Box::pin(future))));
     let _abort = AbortOnDrop(task.abort_handle());
     task.await.map_err(|err| match err.try_into_panic() {
         Ok(panic) => panic_text(panic),
@@ -177,7 +185,7 @@ impl<F: Future> Future for Foreign<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        foreign_now(|| {
+        block_in_place(|| {
             let future = self.0.as_mut().expect("it is polled until it has ended");
             let polled = future.as_mut().poll(cx);
             if polled.is_ready() {
@@ -191,7 +199,7 @@ impl<F: Future> Future for Foreign<F> {
 impl<F> Drop for Foreign<F> {
     fn drop(&mut self) {
         if let Some(future) = self.0.take() {
-            foreign_now(|| drop(future));
+            block_in_place(|| drop(future));
         }
     }
 }

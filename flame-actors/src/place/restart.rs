@@ -5,14 +5,10 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::backoff::{CHILDREN, LONGEST};
 use crate::error::ChildError;
 use crate::node;
 use crate::node::frame::Exit;
-
-/// The first restart is at once; the next ones soon after it wait this long, less a random part of up to a half,
-/// then twice as long, and so on up to [`LONGEST_BACK_OFF`].
-const FIRST_BACK_OFF: Duration = Duration::from_millis(20);
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(10);
 
 /// How ractor tells of an actor that was killed.
 const KILLED: &str = "killed";
@@ -71,10 +67,9 @@ impl History {
             return None;
         }
         // A long period is no reason for long waits: those count that came one soon after the other.
-        let recent = self.0.iter().rev().take_while(|(at, _)| now.saturating_duration_since(*at) <= LONGEST_BACK_OFF);
+        let recent = self.0.iter().rev().take_while(|(at, _)| now.saturating_duration_since(*at) <= LONGEST);
         let Some(before) = recent.count().checked_sub(2) else { return Some(Duration::ZERO) };
-        let back_off = FIRST_BACK_OFF.saturating_mul(1 << before.min(16)).min(LONGEST_BACK_OFF);
-        Some(back_off.mul_f64(node::jitter()))
+        Some(CHILDREN.pause(u32::try_from(before).unwrap_or(u32::MAX), node::jitter()))
     }
 
     /// The error of one end too many.
@@ -118,7 +113,7 @@ mod tests {
         let intensity = Intensity { max_restarts: 100, period: Duration::from_secs(5) };
         assert_eq!(history.add(String::new(), intensity, now), Some(Duration::ZERO));
         for attempt in 0..40 {
-            let most = FIRST_BACK_OFF.saturating_mul(1 << attempt.min(16)).min(LONGEST_BACK_OFF);
+            let most = CHILDREN.pause(attempt, 1.0);
             let waits = history.add(String::new(), intensity, now).unwrap();
             assert!((most / 2..=most).contains(&waits), "{attempt}: {waits:?}");
         }

@@ -10,20 +10,17 @@ use tokio::task::JoinHandle;
 
 use super::config::IdleCheck;
 use super::events::{Event, Leave};
+use super::failures::Gone;
 use super::hooks::{Change, PoolChange};
+use super::losses;
 use super::scale::LongIdle;
-use super::{Failures, Pool, State, Up};
+use super::{Pool, State, Up};
 use crate::backend::{Boot, Timeouts};
 use crate::error::{Cause, Error};
 use crate::node::{self, runtime};
 use crate::report::{self, report};
 use crate::runner::Runner;
 use crate::telemetry::BootSpan;
-
-/// After a failed boot the next one waits this long, less a random part of up to a half; then twice as long, and so
-/// on up to [`LONGEST_BACK_OFF`].
-const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(10);
 
 /// With `idle_shutdown_after` 0 it is looked for idle runners this often.
 const SHORTEST_LOOK: Duration = Duration::from_millis(10);
@@ -154,9 +151,8 @@ impl Pool {
         if wanted == 0 || self.is_closed() {
             return None;
         }
-        let now = Instant::now();
-        if let Some(not_before) = state.failures.not_before.filter(|not_before| now < *not_before) {
-            return Some(not_before - now);
+        if let Some(pause) = state.failures.pause(Instant::now()) {
+            return Some(pause);
         }
         for _ in 0..wanted {
             self.start_boot(&mut state);
@@ -167,7 +163,7 @@ impl Pool {
 
     fn start_boot(&self, state: &mut State) {
         let Some(hold) = self.0.boots.lock().as_ref().map(|(hold, _)| hold.clone()) else { return };
-        let (id, round) = (state.scale.boot(), state.failures.rounds);
+        let (id, round) = (state.scale.boot(), state.failures.round());
         let runner: Arc<str> = format!("{}.{}-{}", self.0.node.name(), self.name(), node::unique()).into();
         self.0.events.tell(|| Event::BootStarted { runner: runner.to_string() });
         self.tell_hooks(&runner, state.scale.count(), Change::GrowStart);
@@ -216,7 +212,7 @@ impl Pool {
             self.changed(&state);
             return result.ok();
         }
-        let mut surplus = Vec::new();
+        let (mut surplus, mut draining) = (Vec::new(), Vec::new());
         let outcome = result.as_ref().map(|_| ()).map_err(Clone::clone);
         match result {
             Ok(runner) => {
@@ -226,22 +222,22 @@ impl Pool {
                 let up = || Event::Up { runner: name.to_string(), instance: runner.instance().to_owned(), after };
                 self.0.events.tell(up);
                 self.count(move |metrics| metrics.booted(Some(after)));
-                state.failures = Failures::default();
-                let (since, entered) = (SystemTime::now(), watch::Sender::new(()));
+                let (now, since, entered) = (Instant::now(), SystemTime::now(), watch::Sender::new(()));
+                state.failures.up(id, round, now);
                 state.runners.insert(id, Up { runner: Arc::clone(&runner), since, entered });
-                state.scale.booted(id, Arc::clone(name), Instant::now());
+                state.scale.booted(id, Arc::clone(name), now);
                 self.grant(&mut state);
                 // The pool may have been made smaller in the meantime.
                 let leaving = state.scale.drain_surplus();
                 surplus = state.all(leaving);
+                draining = state.draining();
                 runtime::spawn(watch_over(self.clone(), runner));
             }
             Err(error) => {
                 let why = error.clone();
                 span.line(move || tracing::warn!(error = %why, "a boot failed"));
                 state.scale.boot_failed();
-                state.failures.add(error.clone(), round);
-                let attempts = state.failures.count;
+                let attempts = state.failures.failed(error.clone(), round, Instant::now(), node::jitter());
                 self.count(|metrics| metrics.booted(None));
                 let is_final = matches!(error, Error::BuildMismatch { .. } | Error::Config { .. });
                 if is_final && state.runners.is_empty() && state.scale.booting() == 0 {
@@ -257,26 +253,13 @@ impl Pool {
         self.changed(&state);
         drop(state);
         surplus.iter().for_each(|runner| self.send_away(runner, Leave::Drained));
+        draining.iter().for_each(Runner::move_children);
         None
     }
 
     fn tell_hooks(&self, runner: &str, count: usize, what: Change) {
         let change = || PoolChange { pool: self.name().to_owned(), runner: runner.to_owned(), count };
         self.0.hooks.call(change, what);
-    }
-}
-
-impl Failures {
-    /// Notes a failed boot that began in this round; the next boot has to wait, the longer the more rounds there were.
-    fn add(&mut self, error: Error, round: u32) {
-        self.count += 1;
-        self.last = Some(error);
-        if round == self.rounds {
-            let doublings = self.rounds.min(16);
-            self.rounds += 1;
-            let back_off = (FIRST_BACK_OFF * 2_u32.pow(doublings)).min(LONGEST_BACK_OFF).mul_f64(node::jitter());
-            self.not_before = Some(Instant::now() + back_off);
-        }
     }
 }
 
@@ -331,6 +314,8 @@ impl Pool {
     /// Nothing is left of the runner.
     fn removed(&self, runner: &Arc<Runner>) {
         let mut state = self.0.state.lock();
+        // One that was sent away has failed in nothing.
+        state.failures.proved(runner.id);
         state.scale.remove(runner.id);
         if state.runners.remove(&runner.id).is_some() {
             self.tell_hooks(runner.node(), state.scale.count(), Change::Shrink);
@@ -384,25 +369,39 @@ impl Pool {
 /// Waits for the end of a runner's link, and tidies up behind it.
 async fn watch_over(pool: Pool, runner: Arc<Runner>) {
     tokio::select! {
-        _ = runner.link().wait_closed() => {}
-        () = runner.leaving() => {
-            pool.let_leave(&runner);
-            runner.link().wait_closed().await;
-        }
+        () = until_closed(&pool, &runner) => {}
+        never = losses::prove(&pool, &runner) => match never {},
     }
-    pool.retire(runner.id);
+    let in_vain = {
+        let mut state = pool.0.state.lock();
+        pool.closed(&mut state, &runner);
+        pool.changed(&state);
+        state.failures.take_in_vain(runner.id)
+    };
     // One that was sent away closes its link itself: no loss, whatever is found of it.
     let sent_away = runner.is_sent_away();
     let cause = runner.lost().await;
     if cause != Cause::Stopped && !sent_away {
+        let (name, node) = (pool.name().to_owned(), Arc::clone(runner.node()));
+        let (counted, why) = (cause.clone(), cause.clone());
+        pool.count(move |metrics| metrics.lost(&counted));
+        report!(WARN, pool = name, runner = %node, cause = %why, "a runner was lost");
         pool.0.events.tell(|| Event::Lost { runner: runner.node().to_string(), cause: cause.clone() });
-        let (name, runner) = (pool.name().to_owned(), Arc::clone(runner.node()));
-        pool.count({
-            let cause = cause.clone();
-            move |metrics| metrics.lost(&cause)
-        });
-        report!(WARN, pool = name, %runner, %cause, "a runner was lost");
+    }
+    if let Some(in_vain) = in_vain {
+        let error = Gone::Lost(cause).error(pool.0.config.backend.name(), in_vain.served);
+        pool.tell_in_vain(&runner, in_vain, runner.explain(error).await);
     }
     runner.clear_away().await;
     pool.tell(PoolMsg::Lost(runner));
+}
+
+async fn until_closed(pool: &Pool, runner: &Arc<Runner>) {
+    tokio::select! {
+        _ = runner.link().wait_closed() => {}
+        () = runner.leaving() => {
+            pool.let_leave(runner);
+            runner.link().wait_closed().await;
+        }
+    }
 }

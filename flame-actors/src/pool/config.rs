@@ -174,9 +174,10 @@ impl PoolBuilder {
         self
     }
 
-    /// How long a runner may take to boot; 30 s by default.
+    /// Sets how long a runner may take to boot. Default: 30 s.
     ///
-    /// It is also how long a call may wait for a slot, unless it says otherwise.
+    /// It is also how long a call may wait for a slot, unless it says otherwise. A runner that is gone within this time
+    /// after it came up, or within 10 s if that is longer, before any work on it has ended, is a failed boot as well.
     pub fn boot_timeout(mut self, timeout: Duration) -> Self {
         self.boot_timeout = timeout;
         self

@@ -50,13 +50,17 @@ pub enum Event {
         /// From the start of its boot.
         after: Duration,
     },
-    /// A boot failed.
+    /// A boot failed, or its runner was gone again before it had done anything.
+    ///
+    /// The latter comes after [`Event::Up`] and [`Event::Lost`], or after [`Event::Shrunk`] where the runner asked to
+    /// leave: within `boot_timeout` after it came up, or 10 s if that is longer, and before any work on it had ended.
     BootFailed {
         /// The runner that was to be.
         runner: String,
         /// Why.
         error: Error,
-        /// Boots that failed since the last one that did not, this one included.
+        /// Boots that failed since the last one that did not, this one included. A runner ends the count when some
+        /// work on it has ended, when it has lived for that long, or when the pool sends it away.
         attempts: u32,
     },
     /// A call, a cast, a stream or a placement got its slot after it had to wait for one.

@@ -74,7 +74,7 @@ impl Pool {
 
     fn slot(&self, state: &State, id: u64) -> Slot {
         let runner = Arc::clone(&state.runners.get(&id).expect("runners with slots are known").runner);
-        Slot { pool: self.clone(), runner, worked: false, held: true }
+        Slot { pool: self.clone(), runner, worked: false, cut_off: false, held: true }
     }
 
     /// The state, after a user's placement has ranked the runners whose load has changed. It is not called under the
@@ -123,9 +123,14 @@ impl Pool {
         }
     }
 
-    fn release(&self, runner: &Arc<Runner>, worked: bool) {
+    fn release(&self, runner: &Arc<Runner>, worked: bool, cut_off: bool) {
         let mut state = self.0.state.lock();
+        if worked && !cut_off {
+            // What is given back because its runner was lost comes after that was noted.
+            state.failures.proved(runner.id);
+        }
         let leaves = state.scale.release(runner.id, worked, Instant::now());
+        let in_vain = if leaves { self.asked_in_vain(&mut state, runner) } else { None };
         self.grant(&mut state);
         self.changed(&state);
         drop(state);
@@ -137,6 +142,7 @@ impl Pool {
             };
             self.send_away(runner, why);
         }
+        self.tell_asked_in_vain(runner, in_vain);
     }
 
     /// The runner is wanted away: it gets no more work, and goes when it has none.
@@ -145,10 +151,12 @@ impl Pool {
         report!(INFO, pool, runner = %node, "a runner is wanted away");
         let mut state = self.0.state.lock();
         let leaves = state.scale.drain(runner.id);
+        let in_vain = if leaves { self.asked_in_vain(&mut state, runner) } else { None };
         self.changed(&state);
         drop(state);
         if leaves {
             self.send_away(runner, Leave::Asked);
+            self.tell_asked_in_vain(runner, in_vain);
         } else {
             runner.move_children();
         }
@@ -185,15 +193,6 @@ impl Pool {
         }
     }
 
-    /// The runner gets no more work, as its link is closed or about to be.
-    /// `false` when that was so already.
-    pub(super) fn retire(&self, id: u64) -> bool {
-        let mut state = self.0.state.lock();
-        let retired = state.scale.retire(id);
-        self.changed(&state);
-        retired
-    }
-
     /// Work that was told to end, or is about to be, ends at its next await; some that does not yield keeps its slot,
     /// and its runner has to go.
     pub(crate) fn watch_over(&self, mut overdue: Overdue, until_deadline: Duration) {
@@ -210,7 +209,11 @@ impl Pool {
 
     /// Sends away a runner that keeps work which was told to end.
     fn dismiss(&self, runner: &Arc<Runner>) {
-        if self.retire(runner.id) {
+        let mut state = self.0.state.lock();
+        let retired = state.scale.retire(runner.id);
+        self.changed(&state);
+        drop(state);
+        if retired {
             self.send_away(runner, Leave::Stuck);
         }
     }
@@ -244,15 +247,21 @@ impl Pool {
 
     fn waited_in_vain(&self, bound: Duration) -> Error {
         let state = self.0.state.lock();
-        let pool = self.name().to_owned();
-        if let Some(last) = &state.failures.last {
-            return Error::Boot { pool, attempts: state.failures.count, reason: last.to_string() };
-        }
-        let (scale, max) = (&state.scale, state.scale.limits().max);
+        let (pool, scale, failures) = (self.name().to_owned(), &state.scale, &state.failures);
         let (serving, booting, waiting) = (scale.serving(), scale.booting(), scale.queue.len());
+        let failed = match failures.last() {
+            None => String::new(),
+            Some(last) if serving == 0 => {
+                return Error::Boot { pool, attempts: failures.count(), reason: last.to_string() };
+            }
+            // The others are busy, and a slot may come free.
+            Some(last) => format!("; boot failed {} times, last: {last}", failures.count()),
+        };
+        let max = scale.limits().max;
         let paused = if scale.is_paused() { ", growth is paused" } else { "" };
-        let what =
-            format!("pool \"{pool}\" ({serving} of {max} runners up, {booting} booting, {waiting} waiting{paused})");
+        let what = format!(
+            "pool \"{pool}\" ({serving} of {max} runners up, {booting} booting, {waiting} waiting{paused}{failed})"
+        );
         Error::Timeout { stage: Stage::Waiting, after: bound, what }
     }
 }
@@ -305,7 +314,7 @@ impl Asked {
     /// Goes back to its old place, in front of all who came later: nothing was sent to this runner, whose link is closed.
     pub(crate) fn again(&mut self, runner: &Arc<Runner>) -> Result<(), Error> {
         let mut state = self.pool.0.state.lock();
-        state.scale.retire(runner.id);
+        self.pool.closed(&mut state, runner);
         self.answer = self.pool.answer(&mut state, self.ticket, usize::MAX)?;
         Ok(())
     }
@@ -334,6 +343,8 @@ pub(crate) struct Slot {
     runner: Arc<Runner>,
     /// Whether something was sent to the runner for it.
     worked: bool,
+    /// Whether that was ended from here, and has done nothing.
+    cut_off: bool,
     held: bool,
 }
 
@@ -350,12 +361,17 @@ impl Slot {
     pub(crate) fn worked(&mut self, worked: bool) {
         self.worked = worked;
     }
+
+    /// Notes that the work in it was ended before it had finished.
+    pub(crate) fn cut_off(&mut self) {
+        self.cut_off = true;
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
         if self.held {
-            self.pool.release(&self.runner, self.worked);
+            self.pool.release(&self.runner, self.worked, self.cut_off);
         }
     }
 }

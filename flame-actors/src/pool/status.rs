@@ -29,7 +29,7 @@ pub struct PoolStatus {
     pub booting: usize,
     /// How many callers wait for a slot.
     pub waiting: usize,
-    /// Boots that failed since the last one that did not.
+    /// Boots that failed since the last one that did not, as [`Event::BootFailed`](crate::Event::BootFailed) counts them.
     pub failed_boots: u32,
     /// What the last of them failed with.
     pub last_boot_error: Option<Error>,

@@ -133,7 +133,7 @@ impl Hosted {
     }
 
     /// Adds what the backend knows to the error of a boot, where that has room for it.
-    async fn explain(&self, mut err: Error) -> Error {
+    pub(super) async fn explain(&self, mut err: Error) -> Error {
         if let Error::Backend { reason, .. } | Error::Join(reason) = &mut err {
             let diagnosed = self.asked(|backend, instance| async move { backend.diagnose(&instance).await });
             let known = tokio::time::timeout(self.backend.patience(), diagnosed).await;

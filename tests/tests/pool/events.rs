@@ -180,7 +180,7 @@ async fn events_and_status_travel_as_json() {
     let journal = Journal::new();
     let (_, call) = holding(&pool, &journal).await;
     let waits = tokio::spawn(pool.call(hold(journal.entry(), "waits".to_owned())));
-    let there = status(&pool, "one of each", |status| status.waiting == 1 && status.failed_boots == 1).await;
+    let there = status(&pool, "one of each", |status| status.waiting == 1 && status.failed_boots == 2).await;
     assert_eq!(through_json::<PoolStatus>(&there), there);
     assert_eq!((there.runners.len(), there.runners[0].slots_used), (1, 1));
     let_go(&journal.entry());
@@ -190,7 +190,8 @@ async fn events_and_status_travel_as_json() {
     while let Some(event) = events.next().await {
         assert_eq!(through_json(&event), event);
     }
-    for event in [Event::Missed(3), Event::Lost { runner: "r".to_owned(), cause: Cause::Exited(3) }] {
+    let lost = Event::Lost { runner: "r".to_owned(), cause: Cause::Exited(3) };
+    for event in [Event::Missed(3), lost] {
         assert_eq!(through_json(&event), event);
     }
 }

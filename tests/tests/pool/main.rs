@@ -3,6 +3,7 @@
 
 mod boots;
 mod changes;
+mod early;
 mod events;
 mod files;
 mod growth;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         .trials(growth::trials())
         .trials(pending::trials())
         .trials(boots::trials())
+        .trials(early::trials())
         .trials(slots::trials())
         .trials(single_use::trials())
         .trials(idle::trials())

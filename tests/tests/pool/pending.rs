@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use flame_actors::{Backend, Boot, BoxFuture, Error, Event, Events, InProcess, Instance, InstanceState};
+use flame_actors::{Backend, Boot, BoxFuture, Error, Event, Events, InProcess, Instance, InstanceState, Stage, task};
 use flame_tests::{
     BEFORE_START, BEHAVIOUR, Broken, Journal, Runners, Spy, eventually, everywhere, node, trials, until,
 };
+use futures_util::StreamExt as _;
 use libtest_mimic::Trial;
 
 use crate::scripted::{Scripted, Verdict};
@@ -18,6 +19,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         one_boot_is_enough_for_as_many_as_it_has_slots,
         a_pending_boot_that_fails_costs_those_who_wait_nothing,
         who_waits_is_told_of_all_failed_boots_and_the_last_reason,
+        who_waits_while_others_are_busy_is_told_of_both,
+        a_map_goes_on_with_the_runners_that_there_are,
         a_boot_that_succeeds_ends_the_count,
         twenty_boots_that_fail_at_once_back_off_as_one,
         a_backend_that_panics_has_failed,
@@ -105,6 +108,35 @@ async fn who_waits_is_told_of_all_failed_boots_and_the_last_reason() {
     let now = pool.status();
     assert_eq!(now.failed_boots, 2);
     assert!(now.last_boot_error.unwrap().to_string().contains("the second reason"));
+    pool.shutdown().await;
+}
+
+/// There is room for one runner of two, and a slot of it may come free.
+async fn who_waits_while_others_are_busy_is_told_of_both() {
+    let backend = Scripted::new([Verdict::Up, Verdict::Fail("no room")]);
+    let pool = Runners::InProcess.pool().max(2).max_concurrency(1).backend(backend).start(&node()).await.unwrap();
+    let journal = Journal::new();
+    let calls = holders(&pool, &journal, 1);
+    until("it runs", || started(&journal) == 1).await;
+    let waiting = tokio::spawn(pool.call(whereabouts()).timeout(Duration::from_secs(1)));
+    until("the boot has failed", || pool.status().failed_boots == 1).await;
+    let err = eventually("its wait", waiting).await.unwrap().unwrap_err();
+    assert!(matches!(err, Error::Timeout { stage: Stage::Waiting, .. }), "{err}");
+    let (err, failed) = (err.to_string(), "boot failed 1 times, last: backend scripted: no room");
+    assert!(err.contains("1 of 2 runners up") && err.contains(failed), "{err}");
+    finish(&journal, calls).await;
+    pool.shutdown().await;
+}
+
+/// Each input but the first waits for longer than a call would.
+async fn a_map_goes_on_with_the_runners_that_there_are() {
+    let backend = Scripted::new(std::iter::once(Verdict::Up).chain([Verdict::Fail("no room"); 100]));
+    let pool = Runners::InProcess.pool().max(2).max_concurrency(1).boot_timeout(Duration::from_millis(100));
+    let pool = pool.backend(backend).start(&node()).await.unwrap();
+    let longest = Duration::from_millis(100) + Duration::from_secs(1);
+    let slow = |n: u64| task!([n: u64, longest: Duration] -> u64 { tokio::time::sleep(2 * longest).await; n });
+    let results: Vec<_> = eventually("the map", pool.map(0..3, slow).collect()).await;
+    assert_eq!(results, [Ok(0), Ok(1), Ok(2)]);
     pool.shutdown().await;
 }
 
