@@ -300,7 +300,7 @@ pub enum ChildError {
         /// What is known of the reason.
         cause: Cause,
     },
-    /// It was placed again and again, and ended once too often.
+    /// It was placed again and again, and ended by itself once too often; losses of its runners do not count.
     #[error("it ended more than {max_restarts} times within {period:?}, last: {}", last(.history))]
     TooManyRestarts {
         /// So many restarts were allowed.

@@ -116,7 +116,7 @@ impl<T: Send + 'static> Sink for PortSink<T> {
         let take = move || match decode(&body) {
             // Nobody may wait any more; that is the caller's choice.
             Ok(value) => drop(port.send(value)),
-            Err(err) => tracing::debug!(%err, "a call got no reply"),
+            Err(err) => report!(DEBUG, %err, "a call got no reply"),
         };
         match app {
             Some(app) => drop(app.spawn(async move { take() })),

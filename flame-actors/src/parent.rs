@@ -18,6 +18,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::node::join::{self, Build, HANDSHAKE_DEADLINE, Hello, Invitation, PROTOCOL, Purpose, Secret};
 use crate::node::{jitter, runtime, tls};
+use crate::report::report;
 use crate::{Error, codec};
 
 /// The variable that makes a process a runner.
@@ -105,7 +106,7 @@ pub(crate) async fn booted() -> Result<Option<Booted>, Error> {
             afresh::Value::Other => {
                 let invitation = from_text(&value)?;
                 let err = afresh::start(&value);
-                tracing::warn!(%err, "cannot start afresh: {FLAME_PARENT} stays in this process' environment");
+                report!(WARN, %err, "cannot start afresh: {FLAME_PARENT} stays in this process' environment");
                 return Ok(Some(Booted { invitation, lifeline: None }));
             }
         },

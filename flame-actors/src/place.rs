@@ -155,8 +155,8 @@ where
         self
     }
 
-    /// Whether the child is placed again when it has ended by itself or with its runner; [`Restart::Temporary`], never,
-    /// by default.
+    /// Sets whether the child is placed again when it has ended by itself or with its runner. Default:
+    /// [`Restart::Temporary`], never.
     ///
     /// It starts anew from its handler and arguments, on any runner of the pool, and once its old runner is gone; its
     /// ref stays valid. While it is down messages wait for it, in order, up to [`hold_while_down`](Self::hold_while_down).
@@ -164,7 +164,8 @@ where
     /// arrives twice.
     ///
     /// A runner that is drained, or wanted away by its platform, does not wait for such a child: it is stopped there, and
-    /// placed on another one. That is no restart that counts.
+    /// placed on another one, and so it is on a runner that has to go for other work that never yields. That is no
+    /// restart that counts.
     ///
     /// The first start is not tried again: what it fails with is the error of the placement.
     pub fn restart(mut self, restart: Restart) -> Self {
@@ -178,10 +179,14 @@ where
         self
     }
 
-    /// So many restarts are made within a period, 3 within 5 s by default; one more fails the child with
-    /// [`ChildError::TooManyRestarts`](crate::ChildError::TooManyRestarts).
+    /// Sets how many restarts are made within a period. Default: 3 within 5 s.
     ///
-    /// A restart that fails counts too. The first one is at once, the others wait longer each time.
+    /// One end more fails the child with [`ChildError::TooManyRestarts`](crate::ChildError::TooManyRestarts). A restart
+    /// that fails counts too. The first one is at once; those soon after it wait 20 ms, then twice as long each time, up to 10 s.
+    ///
+    /// Losses of its runner do not count, nor do starts that fail with one, or because no runner can be booted: after
+    /// the first loss the child is placed again at once; after losses before it has lived for 10 s it waits 100 ms, then
+    /// twice as long each time, up to 10 s. [`Event::ChildEnded`](crate::Event::ChildEnded) tells for how long.
     pub fn max_restarts(mut self, max_restarts: usize, period: Duration) -> Self {
         self.set(|request| request.intensity = Intensity { max_restarts, period });
         self

@@ -46,6 +46,7 @@ use crate::error::Error;
 use crate::map::Map;
 use crate::node::runtime::{self, Theirs};
 use crate::place::{Place, Placeable};
+use crate::report::report;
 use crate::runner::Runner;
 use crate::task::Task;
 use crate::yields::Yields;
@@ -714,12 +715,16 @@ async fn sweep(parent: String, backend: Arc<dyn Backend>) {
     let left = match backend.list(&parent).await {
         Ok(left) => left,
         // A backend that lacks its settings says so when it is to boot something.
-        Err(err) => return tracing::debug!(backend = backend.name(), %err, "cannot look for what was left behind"),
+        Err(err) => {
+            let backend = backend.name();
+            return report!(DEBUG, backend, %err, "cannot look for what was left behind");
+        }
     };
     for instance in left {
-        match backend.destroy(&instance).await {
-            Ok(()) => tracing::info!(backend = backend.name(), instance = instance.id(), "left behind, and destroyed"),
-            Err(err) => tracing::error!(%err, instance = instance.id(), "an instance was left behind"),
+        let (destroyed, backend, id) = (backend.destroy(&instance).await, backend.name(), instance.id().to_owned());
+        match destroyed {
+            Ok(()) => report!(INFO, backend, instance = id, "left behind, and destroyed"),
+            Err(err) => report!(ERROR, backend, %err, instance = id, "an instance was left behind"),
         }
     }
 }

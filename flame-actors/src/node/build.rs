@@ -9,11 +9,13 @@ use elf::endian::AnyEndian;
 use elf::note::Note;
 use sha2::Digest;
 
+use crate::report::report;
+
 /// The executable's ELF build id, or the SHA-256 of the executable where it has none, in hexadecimal.
 pub(crate) fn id() -> &'static str {
     static ID: LazyLock<String> = LazyLock::new(|| {
         elf_build_id().or_else(hash_of_executable).unwrap_or_else(|err| {
-            tracing::warn!(%err, "this executable cannot be read, so its build has no id");
+            report!(WARN, %err, "this executable cannot be read, so its build has no id");
             "unknown".to_owned()
         })
     });

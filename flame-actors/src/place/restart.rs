@@ -1,11 +1,11 @@
-//! Whether a child that has ended is placed again, in OTP's words.
+//! Whether and when a child that has ended is placed again: its own ends in OTP's words, and the losses of its runners.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::backoff::{CHILDREN, LONGEST};
+use crate::backoff::{CHILDREN, LONGEST, RUNNERS};
 use crate::error::ChildError;
 use crate::node;
 use crate::node::frame::Exit;
@@ -51,7 +51,7 @@ impl Default for Intensity {
     }
 }
 
-/// The ends of a child within the last period.
+/// A child's own ends within the last period.
 #[derive(Debug, Default)]
 pub(super) struct History(VecDeque<(Instant, String)>);
 
@@ -83,8 +83,33 @@ impl History {
     }
 }
 
+/// The losses of a child's runners, one soon after the other.
+///
+/// They are no fault of the child and have no number that is too many. What they need is a pause: a runner that is lost
+/// whenever it has the child is booted again and again otherwise.
+#[derive(Debug, Default)]
+pub(super) struct Losses(u32);
+
+impl Losses {
+    /// Notes that an incarnation has ended which lived for so long.
+    pub(super) fn lived(&mut self, life: Duration) {
+        if life >= LONGEST {
+            self.0 = 0;
+        }
+    }
+
+    /// Notes that its end was the loss of its runner; returns how long to wait before the child is placed again.
+    pub(super) fn add(&mut self, jitter: f64) -> Duration {
+        let before = self.0;
+        self.0 = before.saturating_add(1);
+        before.checked_sub(1).map_or(Duration::ZERO, |before| RUNNERS.pause(before, jitter))
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const INTENSITY: Intensity = Intensity { max_restarts: 3, period: Duration::from_secs(5) };
@@ -138,5 +163,43 @@ mod tests {
         assert_eq!(restarts(Restart::Permanent), [true, true, true]);
         assert_eq!(restarts(Restart::Transient), [false, true, true]);
         assert_eq!(restarts(Restart::Temporary), [false, false, false]);
+    }
+    fn after(losses: &mut Losses, life: Duration) -> u128 {
+        losses.lived(life);
+        losses.add(1.0).as_millis()
+    }
+
+    #[test]
+    fn the_first_loss_is_repaired_at_once_and_the_next_ones_wait_longer_each_time() {
+        let mut losses = Losses::default();
+        let waits: Vec<u128> = (0..10).map(|_| after(&mut losses, Duration::from_millis(5))).collect();
+        assert_eq!(waits, [0, 100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+    }
+
+    /// Also when that incarnation ended by itself.
+    #[test]
+    fn a_loss_after_an_incarnation_that_lived_for_a_while_is_repaired_at_once() {
+        let mut losses = Losses::default();
+        for _ in 0..5 {
+            after(&mut losses, Duration::ZERO);
+        }
+        assert_eq!(after(&mut losses, LONGEST), 0);
+        assert_eq!(after(&mut losses, Duration::ZERO), 100);
+        losses.lived(LONGEST);
+        assert_eq!(after(&mut losses, Duration::ZERO), 0);
+    }
+
+    proptest! {
+        /// Whatever the lives: the pause grows with the short ones in a row, and with nothing else.
+        #[test]
+        fn only_short_lives_in_a_row_make_the_pause_longer(lives in proptest::collection::vec(0..20_000_u64, 1..50)) {
+            let (mut losses, mut short) = (Losses::default(), 0_u32);
+            for life in lives.into_iter().map(Duration::from_millis) {
+                short = if life >= LONGEST { 0 } else { short };
+                let expected = short.checked_sub(1).map_or(Duration::ZERO, |before| RUNNERS.pause(before, 1.0));
+                prop_assert_eq!(after(&mut losses, life), expected.as_millis());
+                short += 1;
+            }
+        }
     }
 }

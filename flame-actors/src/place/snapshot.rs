@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::codec;
 use crate::error::Error;
+use crate::report::report;
 use crate::runner::agent::Agent;
 
 /// An actor that hands snapshots of its state to its guardian.
@@ -141,7 +142,10 @@ impl Saving {
         });
         match (snapshot, self.agent.upgrade()) {
             (Ok(snapshot), Some(agent)) => agent.save(self.id, snapshot.into()),
-            (Err(err), _) => tracing::warn!(%err, actor, "a snapshot was not saved"),
+            (Err(err), _) => {
+                let actor = actor.to_owned();
+                report!(WARN, %err, actor, "a snapshot was not saved");
+            }
             (Ok(_), None) => {}
         }
     }

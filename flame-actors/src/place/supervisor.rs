@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::restart::{History, Intensity};
-use super::ward::Ward;
+use super::ward::{Ended, Ward};
 use crate::error::ChildError;
+use crate::report::report;
 
 /// An actor that supervises placed children together, and places them again by a [`Strategy`].
 ///
@@ -15,7 +16,7 @@ use crate::error::ChildError;
 /// [`Place::supervised_by`](crate::Place::supervised_by), and start in the order in which they are placed. Which of them
 /// come back is said to each by [`Place::restart`](crate::Place::restart); their refs stay valid. The intensity is one
 /// for all of them together, 3 restarts within 5 s by default: past it the supervisor fails with
-/// [`ChildError::TooManyRestarts`], which its own supervisor gets, and its children end.
+/// [`ChildError::TooManyRestarts`], which its own supervisor gets, and its children end. Losses of runners do not count.
 ///
 /// ```
 /// # use flame_actors::ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
@@ -59,7 +60,9 @@ impl PlacementSupervisor {
         Self { strategy, intensity: Intensity::default() }
     }
 
-    /// So many restarts are made within a period, of all children together; 3 within 5 s by default.
+    /// Sets how many restarts are made within a period, of all children together. Default: 3 within 5 s.
+    ///
+    /// Losses of runners do not count: see [`Place::max_restarts`](crate::Place::max_restarts).
     #[must_use]
     pub fn max_restarts(mut self, max_restarts: usize, period: Duration) -> Self {
         self.intensity = Intensity { max_restarts, period };
@@ -75,8 +78,9 @@ pub struct PlacementSupervisorMsg(pub(super) Told);
 pub(super) enum Told {
     /// A child was placed, and this keeps it.
     Joined { child: u64, ward: ActorRef<Ward> },
-    /// It has ended, or could not be placed again, and is to come back.
-    Ended { child: u64, end: String },
+    /// It has ended, or could not be placed again, and is to come back. After the loss of its runner, which does not
+    /// count, with the pause before that.
+    Ended { child: u64, ended: Ended, pause: Option<Duration> },
     /// It was stopped, as it was asked to.
     Halted { child: u64 },
     /// It runs again.
@@ -129,7 +133,7 @@ impl Actor for PlacementSupervisor {
             Told::Joined { child, ward } => {
                 supervised.children.insert(child, Child { ward, stage: Stage::Up });
             }
-            Told::Ended { child, end } => supervised.ended(child, end, self)?,
+            Told::Ended { child, ended, pause } => supervised.ended(child, &ended, pause, self)?,
             // One that had ended before it was told to tells both, and one that was moved begins by itself.
             Told::Halted { child } if supervised.stage(child) == Some(Stage::Halting) => {
                 supervised.set(child, Stage::Down);
@@ -154,7 +158,8 @@ impl Actor for PlacementSupervisor {
         let who = match event {
             SupervisionEvent::ActorTerminated(who, ..) => who,
             SupervisionEvent::ActorFailed(who, err) => {
-                tracing::warn!(child = %who.get_id(), %err, "a supervised child ended for good");
+                let child = who.get_id();
+                report!(WARN, %child, %err, "a supervised child ended for good");
                 who
             }
             _ => return Ok(()),
@@ -172,17 +177,25 @@ impl Supervised {
         }
     }
 
-    fn ended(&mut self, child: u64, end: String, supervisor: &PlacementSupervisor) -> Result<(), ChildError> {
+    fn ended(
+        &mut self,
+        child: u64,
+        ended: &Ended,
+        pause: Option<Duration>,
+        supervisor: &PlacementSupervisor,
+    ) -> Result<(), ChildError> {
         let PlacementSupervisor { strategy, intensity } = *supervisor;
         let was = self.stage(child);
         self.set(child, Stage::Down);
         if self.together.contains(&child) && was != Some(Stage::Beginning) {
             // It was to go down with the others: lost with the same runner, it is one restart of them all.
+            self.after = self.after.max(pause.unwrap_or_default());
+            ended.tell(Some(self.after));
             return Ok(());
         }
-        let Some(after) = self.history.add(end, intensity, Instant::now()) else {
-            return Err(std::mem::take(&mut self.history).too_many(intensity));
-        };
+        let after = pause.or_else(|| self.history.add(ended.end.clone(), intensity, Instant::now()));
+        ended.tell(after);
+        let Some(after) = after else { return Err(std::mem::take(&mut self.history).too_many(intensity)) };
         match strategy {
             Strategy::OneForOne => {
                 self.order(child, Stage::Beginning, Ward::Begin(after));

@@ -12,12 +12,12 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::task::JoinHandle;
 
 use super::Encoded;
-use super::restart::{History, Intensity, Restart};
+use super::restart::{History, Intensity, Losses, Restart};
 use super::supervisor::{PlacementSupervisorMsg, Told};
 use crate::error::{ChildError, Error, Stage};
 use crate::node::frame::{Exit, Order};
 use crate::node::gate::Gate;
-use crate::node::runtime;
+use crate::node::{self, runtime};
 use crate::pool::{Event, Pool};
 use crate::report::report;
 use crate::runner::{ChildHandle, Runner, Unplaced};
@@ -74,6 +74,9 @@ impl ractor::Message for Ward {}
 pub(super) struct Keeping {
     keep: Keep,
     history: History,
+    losses: Losses,
+    /// When the incarnation started that lives.
+    since: Option<Instant>,
     /// Whether the end of the child is wanted, and for what.
     wanted: Option<Wanted>,
     /// The runner that has to be gone before the child is placed again.
@@ -112,8 +115,8 @@ impl Actor for WardActor {
     type Arguments = Keep;
 
     async fn pre_start(&self, myself: ActorRef<Ward>, keep: Keep) -> Result<Keeping, ActorProcessingErr> {
-        let history = History::default();
-        let keeping = Keeping { keep, history, wanted: None, lost: None, placing: None, snapshot: None };
+        let (history, losses, since) = (History::default(), Losses::default(), Some(Instant::now()));
+        let keeping = Keeping { keep, history, losses, since, wanted: None, lost: None, placing: None, snapshot: None };
         let child = keeping.keep.guardian;
         keeping.tell_group(Told::Joined { child, ward: myself });
         Ok(keeping)
@@ -165,9 +168,14 @@ impl Keeping {
     /// Given is how the ward ends, if it does.
     fn ended(&mut self, myself: &ActorRef<Ward>, exit: Exit) -> Option<Exit> {
         let child = self.keep.child.lock().take();
+        self.losses.lived(self.since.take().map_or(Duration::ZERO, |since| since.elapsed()));
+        // A child may have failed with the loss of another runner, of a pool of its own.
+        let lost = match &exit {
+            Exit::Failed(ChildError::RunnerLost { node, .. }) => Some(node.as_str()),
+            _ => None,
+        };
         // Its old incarnation may live as long as its runner does: after a loss that has to be gone first.
-        let is_lost = matches!(exit, Exit::Failed(ChildError::RunnerLost { .. }));
-        self.lost = child.filter(|_| is_lost).map(|child| Arc::clone(child.runner()));
+        self.lost = child.map(|child| Arc::clone(child.runner())).filter(|runner| lost == Some(&**runner.node()));
         match self.wanted.take() {
             Some(Wanted::Moved) => {
                 self.keep.gate.shut();
@@ -182,24 +190,25 @@ impl Keeping {
             Some(_) => Some(exit),
             None if self.keep.plan.restart.applies(&exit) => {
                 self.keep.gate.shut();
-                self.again(myself, exit.to_string())
+                self.again(myself, exit.to_string(), self.lost.is_some())
             }
             None => Some(exit),
         }
     }
 
-    /// Has it placed again, or whoever supervises it decide.
-    fn again(&mut self, myself: &ActorRef<Ward>, end: String) -> Option<Exit> {
+    /// Has it placed again, or whoever supervises it decide. An end that its runner is to blame for does not count.
+    fn again(&mut self, myself: &ActorRef<Ward>, end: String, is_lost: bool) -> Option<Exit> {
         let Keep { plan, guardian, .. } = &self.keep;
-        let (actor, child, intensity) = (plan.child.actor, *guardian, plan.intensity);
-        plan.pool.tell_event(|| Event::ChildEnded { actor: actor.to_owned(), child, end: end.clone() });
-        let (pool, why) = (plan.pool.name().to_owned(), end.clone());
-        report!(INFO, pool, actor, child, end = why, "a placed child ended, and comes back");
+        let (child, intensity) = (*guardian, plan.intensity);
+        let ended = Ended { pool: plan.pool.clone(), actor: plan.child.actor, child, end };
+        let pause = is_lost.then(|| self.losses.add(node::jitter()));
         if plan.group.is_some() {
-            self.tell_group(Told::Ended { child, end });
+            self.tell_group(Told::Ended { child, ended, pause });
             return None;
         }
-        match self.history.add(end, intensity, Instant::now()) {
+        let after = pause.or_else(|| self.history.add(ended.end.clone(), intensity, Instant::now()));
+        ended.tell(after);
+        match after {
             Some(after) => {
                 self.begin(myself, after);
                 None
@@ -218,7 +227,6 @@ impl Keeping {
         let lost = self.lost.take();
         self.placing = Some(runtime::spawn(async move {
             if let Some(lost) = lost {
-                // Or it lives, and the child has told of the loss of another one, of a pool of its own.
                 lost.gone_if_closed().await;
             }
             tokio::time::sleep(after).await;
@@ -235,6 +243,7 @@ impl Keeping {
         let (actor, runner) = (plan.child.actor, child.runner().node().to_string());
         plan.pool.tell_event(|| Event::ChildPlaced { actor: actor.to_owned(), child: *guardian, runner });
         *self.keep.child.lock() = Some(child.clone());
+        self.since = Some(Instant::now());
         if self.wanted.is_some() {
             // What waits goes to the next one.
             self.order_stop_in_time();
@@ -256,7 +265,10 @@ impl Keeping {
             }
             // There is nothing to place it on any more.
             (_, Error::PoolClosed { .. }) => Some(Exit::Failed(ChildError::Failed(err.to_string()))),
-            (_, err) => self.again(myself, format!("it was not placed again: {err}")),
+            (_, err) => {
+                let is_lost = matches!(err, Error::RunnerLost { .. } | Error::Boot { .. });
+                self.again(myself, format!("it was not placed again: {err}"), is_lost)
+            }
         }
     }
 
@@ -322,6 +334,49 @@ impl Keeping {
             report!(WARN, pool, actor, child, messages, "dropped while the child was down");
             plan.pool.tell_event(|| Event::MessagesDropped { actor: actor.to_owned(), child, messages });
         }
+    }
+}
+
+/// An end of a child that comes back, to be told once somebody has decided when.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pool: Pool,
+    actor: &'static str,
+    child: u64,
+    /// How it ended, or why it could not be placed again.
+    pub(super) end: String,
+}
+
+impl Ended {
+    /// Tells that the child is placed again after so long, or not any more.
+    pub(super) fn tell(&self, again_in: Option<Duration>) {
+        let Self { pool, actor, child, end } = self;
+        let (name, kind, which, why) = (pool.name().to_owned(), *actor, *child, end.clone());
+        match again_in {
+            Some(after) => {
+                report!(
+                    INFO,
+                    pool = name,
+                    actor = kind,
+                    child = which,
+                    end = why,
+                    ?after,
+                    "a placed child ended, and comes back"
+                );
+            }
+            None => {
+                report!(
+                    WARN,
+                    pool = name,
+                    actor = kind,
+                    child = which,
+                    end = why,
+                    "a placed child ended once too often"
+                );
+            }
+        }
+        let (actor, end) = (|| (*actor).to_owned(), || end.clone());
+        pool.tell_event(|| Event::ChildEnded { actor: actor(), child: *child, end: end(), again_in });
     }
 }
 

@@ -217,7 +217,7 @@ impl Pool {
         match result {
             Ok(runner) => {
                 if report::is_wanted(tracing::Level::DEBUG) {
-                    span.line(move || tracing::debug!(?after, "up"));
+                    span.line(move || report!(DEBUG, ?after, "up"));
                 }
                 let up = || Event::Up { runner: name.to_string(), instance: runner.instance().to_owned(), after };
                 self.0.events.tell(up);
@@ -235,7 +235,7 @@ impl Pool {
             }
             Err(error) => {
                 let why = error.clone();
-                span.line(move || tracing::warn!(error = %why, "a boot failed"));
+                span.line(move || report!(WARN, error = %why, "a boot failed"));
                 state.scale.boot_failed();
                 let attempts = state.failures.failed(error.clone(), round, Instant::now(), node::jitter());
                 self.count(|metrics| metrics.booted(None));

@@ -88,7 +88,7 @@ pub enum Event {
         /// Why.
         error: Error,
     },
-    /// A placed child has ended that is placed again.
+    /// A placed child that comes back has ended, or could not be placed again.
     ChildEnded {
         /// The actor.
         actor: String,
@@ -96,6 +96,11 @@ pub enum Event {
         child: u64,
         /// How it ended, or why it could not be placed again.
         end: String,
+        /// How long it waits before it is placed again, which then takes until a runner has room for it; `None` when
+        /// it has ended once too often, and is not placed again.
+        ///
+        /// Zero after a first end and a first loss of a runner. serde has it as `{"secs":0,"nanos":0}` or `null` in JSON.
+        again_in: Option<Duration>,
     },
     /// A placed child was placed again.
     ChildPlaced {

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinHandle};
 
 use crate::error::{Error, panic_text};
+use crate::report::report;
 
 /// What has changed in a pool, as its hooks are told: see [`PoolBuilder::on_grow_start`](crate::PoolBuilder::on_grow_start).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +88,8 @@ impl Caller {
                 // Where it may block: a worker that is blocked may have been the one that looks after timers.
                 let called = tokio::task::spawn_blocking(move || hooks.call(&change, &what)).await;
                 if let Err(Ok(panic)) = called.map_err(JoinError::try_into_panic) {
-                    tracing::error!(pool, panic = panic_text(panic), "a hook of the pool panicked");
+                    let panic = panic_text(panic);
+                    report!(ERROR, pool, panic, "a hook of the pool panicked");
                 }
             }
         });

@@ -214,6 +214,8 @@ impl Pool {
         self.changed(&state);
         drop(state);
         if retired {
+            // Children that come back need not end with it.
+            runner.move_children();
             self.send_away(runner, Leave::Stuck);
         }
     }

@@ -190,8 +190,9 @@ async fn events_and_status_travel_as_json() {
     while let Some(event) = events.next().await {
         assert_eq!(through_json(&event), event);
     }
+    let ended = |again_in| Event::ChildEnded { actor: "a".to_owned(), child: 1, end: "oh".to_owned(), again_in };
     let lost = Event::Lost { runner: "r".to_owned(), cause: Cause::Exited(3) };
-    for event in [Event::Missed(3), lost] {
+    for event in [Event::Missed(3), lost, ended(None), ended(Some(Duration::from_millis(100)))] {
         assert_eq!(through_json(&event), event);
     }
 }

@@ -2,6 +2,7 @@
 
 mod chaos;
 mod keeper;
+mod losses;
 mod member;
 mod moves;
 mod phases;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         .trials(moves::trials())
         .trials(phases::trials())
         .trials(starts::trials())
+        .trials(losses::trials())
         .trials(chaos::trials())
         .run()
 }
