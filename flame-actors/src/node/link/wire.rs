@@ -177,7 +177,9 @@ pub(super) async fn lease_loop(link: Arc<Link>) {
             }
             (lease.beat(now), lease.every().min(lease.left(now) + Duration::from_millis(1)))
         };
-        let _ = link.send(Frame::Ping(number), Bytes::new());
+        if let Some(number) = number {
+            let _ = link.send(Frame::Ping(number), Bytes::new());
+        }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             _ = link.wait_closed() => return,
