@@ -29,9 +29,9 @@ pub(crate) fn raise_limit() {
         match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
             Ok(()) => {
                 let _ = BEFORE.set(soft);
-                report!(INFO, from = soft, to = hard, "the soft limit of open files was raised");
+                report!(INFO, from = soft, to = hard, "the soft limit of descriptors was raised");
             }
-            Err(err) => report!(WARN, %err, from = soft, to = hard, "the soft limit of open files cannot be raised"),
+            Err(err) => report!(WARN, %err, from = soft, to = hard, "the soft limit of descriptors cannot be raised"),
         }
     });
 }
@@ -72,11 +72,11 @@ pub fn shortage(err: &io::Error) -> Option<String> {
             let limit = getrlimit(Resource::Nofile).current;
             let limit = limit.map_or_else(|| "not limited".to_owned(), |limit| limit.to_string());
             format!(
-                "this process has no file descriptors left (its limit is {limit}): raise the limit with `ulimit -n`, or \
-                 with LimitNOFILE= in a service of systemd"
+                "this process has too few descriptors, its limit is {limit}: raise the limit with `ulimit -n`, or with \
+                 LimitNOFILE= in a service of systemd"
             )
         }
-        Errno::NFILE => "the system has no file descriptors left: raise the limit with `sysctl fs.file-max`".to_owned(),
+        Errno::NFILE => "the system has too few descriptors: raise the limit with `sysctl fs.file-max`".to_owned(),
         Errno::AGAIN => {
             "no more processes or threads may be started: see `ulimit -u`, and pids.max of the control group".to_owned()
         }

@@ -21,6 +21,8 @@ pub(crate) const ROLE: &str = "FLAME_TEST_ROLE";
 pub const LEASE: &str = "FLAME_TEST_LEASE";
 /// How long a role's runners may take to reach it, in milliseconds.
 pub const FAILSAFE: &str = "FLAME_TEST_FAILSAFE";
+/// Has a node leave the limit of descriptors as it is.
+pub const LEAVE_DESCRIPTOR_LIMIT: &str = "FLAME_TEST_LEAVE_DESCRIPTOR_LIMIT";
 /// Where a role listens as a parent.
 pub(crate) const LISTEN: &str = "FLAME_TEST_LISTEN";
 /// Where its runners reach it.
@@ -241,6 +243,7 @@ async fn start(lease: Option<Duration>) -> Result<Node, Error> {
     if let (true, Ok(failsafe)) = (is_runner, std::env::var(FAILSAFE)) {
         node = node.failsafe(Duration::from_millis(failsafe.parse().expect("milliseconds")));
     }
+    node = node.raise_descriptor_limit(std::env::var_os(LEAVE_DESCRIPTOR_LIMIT).is_none());
     match std::env::var(BEHAVIOUR).as_deref() {
         Ok("other-build") if is_runner => node.build_id("other").start().await,
         Ok("own-signals") if is_runner => node.handle_signals(false).start().await,

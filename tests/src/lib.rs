@@ -27,8 +27,8 @@ mod spy;
 mod wait;
 
 pub use self::harness::{
-    AFTER_SERVE, BEFORE_START, BEHAVIOUR, FAILSAFE, Greeting, JOINED, LEASE, Outcome, RUNNER_ADVERTISE, Suite, WORDS,
-    long_trial, node, trial,
+    AFTER_SERVE, BEFORE_START, BEHAVIOUR, FAILSAFE, Greeting, JOINED, LEASE, LEAVE_DESCRIPTOR_LIMIT, Outcome,
+    RUNNER_ADVERTISE, Suite, WORDS, long_trial, node, trial,
 };
 pub use self::journal::{Entry, Journal, OnDrop};
 pub use self::proxy::{Proxy, Way};

@@ -13,6 +13,7 @@ use super::lease::Side;
 use super::link::Link;
 use super::session::Session;
 use super::{AsRunner, Inner, NODE, Node, build, checked, route, runtime, unique};
+use crate::descriptors::shortage;
 use crate::error::{Cause, Error};
 use crate::parent::{self, Booted};
 use crate::registry;
@@ -111,8 +112,8 @@ impl NodeBuilder {
         self
     }
 
-    /// Whether this process' soft limit of open files is raised to its hard limit when its first pool starts; `true` by
-    /// default, and logged at `info`.
+    /// Sets whether this process' soft limit of descriptors is raised to its hard limit when its first pool starts, on a
+    /// runner when that boots a runner of its own. Default: `true`; it is logged at `info`.
     ///
     /// A runner takes five descriptors of its parent, and the usual soft limit is 1,024. The processes of a
     /// `ProcessBackend` begin with the limit that this process had.
@@ -132,6 +133,10 @@ impl NodeBuilder {
 
     async fn start_first(self) -> Result<Node, Error> {
         registry::check()?;
+        runtime::start().map_err(|err| {
+            let reason = shortage(&err).unwrap_or_else(|| err.to_string());
+            Error::Config { option: "start".to_owned(), reason: format!("the node's threads do not start: {reason}") }
+        })?;
         if self.lease < SHORTEST_LEASE {
             let reason = format!("{:?} is shorter than {SHORTEST_LEASE:?}", self.lease);
             return Err(Error::Config { option: "lease".to_owned(), reason });

@@ -110,6 +110,8 @@ impl Listener {
         session: Arc<Session>,
     ) -> Result<Arc<Self>, Error> {
         let authority = Authority::mint()?;
+        // Now, while there is room for it: a boot has looked.
+        door::strangers();
         // Most of what it accepts becomes a link.
         let links = runtime::links();
         links
@@ -193,7 +195,7 @@ impl Listener {
     fn fail_all(&self, err: &std::io::Error) {
         let Some(reason) = shortage(err) else { return };
         let expected = std::mem::take(&mut *self.expected.lock());
-        let err = Error::Join(format!("a connection was not accepted: {reason}"));
+        let err = Error::Join(format!("a connection of the runner cannot be taken: {reason}"));
         for Expected { node, purpose, .. } in expected.into_values() {
             match purpose {
                 Wanted::Link { joined, .. } => drop(joined.send(Err(err.clone()))),

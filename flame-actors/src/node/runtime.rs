@@ -14,10 +14,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll};
 
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::{AbortHandle, JoinHandle, block_in_place};
 use tracing::Dispatch;
@@ -25,22 +27,75 @@ use tracing::dispatcher::{self, DefaultGuard};
 
 use crate::error::panic_text;
 
+static LINKS: Ours = Ours::new("flame", 1, true);
+static WORK: Ours = Ours::new("flame-work", 2, true);
+static BULK: Ours = Ours::new("flame-bulk", 1, true);
+static BACKENDS: Ours = Ours::new("flame-backend", 2, false);
+
 /// The handle of the runtime that keeps links and leases.
 pub(crate) fn links() -> &'static Handle {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| start("flame", 1)).handle()
+    LINKS.handle()
 }
 
 /// The handle of the runtime of actors, boots and timers.
 pub(crate) fn work() -> &'static Handle {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| start("flame-work", 2)).handle()
+    WORK.handle()
 }
 
 /// The handle of the runtime that moves many bytes which are not the application's work.
 pub(crate) fn bulk() -> &'static Handle {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| start("flame-bulk", 1)).handle()
+    BULK.handle()
+}
+
+/// Starts what every node has.
+///
+/// # Errors
+/// When the system has no more threads or descriptors.
+pub(crate) fn start() -> io::Result<()> {
+    LINKS.start()?;
+    WORK.start().map(drop)
+}
+
+/// Starts what boots need besides. Here it is an error of the boot that a descriptor is missing; later it would be a panic.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) fn start_for_boots() -> io::Result<()> {
+    BULK.start()?;
+    BACKENDS.start().map(drop)
+}
+
+/// A runtime that is started once.
+struct Ours {
+    name: &'static str,
+    threads: usize,
+    /// Whether no subscriber is called there.
+    is_quiet: bool,
+    starting: Mutex<()>,
+    runtime: OnceLock<Runtime>,
+}
+
+impl Ours {
+    const fn new(name: &'static str, threads: usize, is_quiet: bool) -> Self {
+        Self { name, threads, is_quiet, starting: Mutex::new(()), runtime: OnceLock::new() }
+    }
+
+    fn start(&self) -> io::Result<&Handle> {
+        if let Some(runtime) = self.runtime.get() {
+            return Ok(runtime.handle());
+        }
+        let _starting = self.starting.lock();
+        if self.runtime.get().is_none() {
+            let mut builder = if self.is_quiet { quiet(self.name) } else { named(self.name) };
+            let runtime = builder.worker_threads(self.threads).enable_all().build()?;
+            let _ = self.runtime.set(runtime);
+        }
+        Ok(self.runtime.get().expect("it was set just now").handle())
+    }
+
+    fn handle(&self) -> &Handle {
+        self.start().expect("a node and its boots start this first, where that may fail")
+    }
 }
 
 /// Spawns on the runtime of actors, boots and timers.
@@ -52,18 +107,16 @@ where
     work().spawn(future)
 }
 
-fn start(name: &str, threads: usize) -> Runtime {
-    builder(name)
-        .worker_threads(threads)
-        .enable_all()
-        .build()
-        .expect("the operating system grants one thread and one epoll instance")
+fn named(name: &str) -> Builder {
+    let mut builder = Builder::new_multi_thread();
+    builder.thread_name(name);
+    builder
 }
 
-/// Describes a runtime of this crate.
-pub(crate) fn builder(name: &str) -> Builder {
-    let mut builder = Builder::new_multi_thread();
-    builder.thread_name(name).on_thread_start(enter_thread).on_thread_unpark(hush);
+/// Describes a runtime of this crate on whose threads no subscriber is called.
+pub(crate) fn quiet(name: &str) -> Builder {
+    let mut builder = named(name);
+    builder.on_thread_start(enter_thread).on_thread_unpark(hush);
     builder
 }
 
@@ -156,13 +209,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    let start = || {
-        let mut builder = Builder::new_multi_thread();
-        let built = builder.worker_threads(2).thread_name("flame-backend").enable_all().build();
-        built.expect("the operating system grants two threads and one epoll instance")
-    };
-    let task = RUNTIME.get_or_init(start).spawn(Foreign(Some(Box::pin(future))));
+    let task = BACKENDS.handle().spawn(Foreign(Some(Box::pin(future))));
     let _abort = AbortOnDrop(task.abort_handle());
     task.await.map_err(|err| match err.try_into_panic() {
         Ok(panic) => panic_text(panic),

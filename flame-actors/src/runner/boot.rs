@@ -13,6 +13,7 @@ use tracing::Instrument as _;
 use super::agent::Agent;
 use super::{Runner, Work};
 use crate::backend::{Backend, Boot, Instance, InstanceState, Joining};
+use crate::descriptors::{self, shortage};
 use crate::error::{Cause, Error};
 use crate::node::lease::Side;
 use crate::node::link::Link;
@@ -40,6 +41,10 @@ impl Runner {
             let name = backend.name();
             move |reason| Error::Backend { backend: name.to_owned(), reason }
         });
+        if boot.node().raises_descriptor_limit() {
+            descriptors::raise_limit();
+        }
+        runtime::start_for_boots().map_err(|err| failed(shortage(&err).unwrap_or_else(|| err.to_string())))?;
         let accepted = runtime::foreign({
             let boot = Arc::clone(&boot);
             async move {

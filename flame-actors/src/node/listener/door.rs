@@ -170,11 +170,11 @@ async fn within<T>(deadline: Instant, future: impl Future<Output = Result<T, Ref
 
 /// Where the handshakes of strangers are computed. Their sockets are driven by the runtime of links, as they are
 /// later.
-fn strangers() -> &'static Handle {
+pub(super) fn strangers() -> &'static Handle {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME
         .get_or_init(|| {
-            runtime::builder("flame-door")
+            runtime::quiet("flame-door")
                 .worker_threads(1)
                 .enable_time()
                 .build()
