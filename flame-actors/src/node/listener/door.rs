@@ -145,12 +145,14 @@ async fn receive(listener: Arc<Listener>, stream: TcpStream, from: SocketAddr, m
         Err(refusal) => Err(refusal),
         Ok(start) => {
             let knock = start.client_hello().alpn().and_then(tls::knock_in).map(str::to_owned);
-            let rest = within(deadline, Arc::clone(&listener).shake_hands(start));
+            let rest = Arc::clone(&listener).shake_hands(start);
             if knock.is_some_and(|knock| listener.is_knock(&knock)) {
                 drop(place);
-                runtime::spawn(rest).await.unwrap_or(Err(Refusal::Left))
+                // Its time begins when it is served: until then it is this node that is slow.
+                let served = async move { within(Instant::now() + HANDSHAKE_DEADLINE, rest).await };
+                runtime::spawn(served).await.unwrap_or(Err(Refusal::Left))
             } else {
-                place.hold(rest).await
+                place.hold(within(deadline, rest)).await
             }
         }
     };
