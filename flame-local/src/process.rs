@@ -220,8 +220,10 @@ impl ProcessBackend {
         let (tx, ended) = watch::channel(None);
         tokio::spawn(reap(child, group, limited, tx));
         let process = Process { group, ended, stderr, _lifeline: Arc::new(stdin) };
-        self.processes.lock().insert(id.to_string(), process);
-        Ok(Instance::new(id.to_string()))
+        let mut processes = self.processes.lock();
+        let id = unused(&processes, id);
+        processes.insert(id.clone(), process);
+        Ok(Instance::new(id))
     }
 
     fn process(&self, instance: &Instance) -> Option<Process> {
@@ -275,7 +277,7 @@ impl Backend for ProcessBackend {
             if !is_running {
                 process.stderr.passed_on(LAST_WORDS_BOUND).await;
             }
-            let state = is_running.then(|| format!("process {} is running", instance.id()));
+            let state = is_running.then(|| format!("process {} is running", process.group));
             let words = process.stderr.last_lines().map(|lines| format!("its standard error ended with:\n{lines}"));
             let known: Vec<String> = state.into_iter().chain(words).collect();
             (!known.is_empty()).then(|| known.join("; "))
@@ -339,6 +341,14 @@ async fn reap(mut child: Child, group: Pid, limited: Option<Group>, ended: watch
     if let Some(limited) = limited {
         let _ = tokio::task::spawn_blocking(|| limited.remove()).await;
     }
+}
+
+/// The id of an instance: that of its process. A process that has ended, and has not been destroyed yet, may have had the
+/// same one; then there is a number behind it.
+fn unused(processes: &HashMap<String, Process>, pid: u32) -> String {
+    let numbered = (2..).map(|number| format!("{pid}-{number}"));
+    let mut ids = std::iter::once(pid.to_string()).chain(numbered);
+    ids.find(|id| !processes.contains_key(id)).expect("there are enough numbers")
 }
 
 fn kill(group: Pid) {
