@@ -54,6 +54,8 @@ const IN_FLIGHT: usize = 4000;
 const WORDS: usize = 1000;
 /// That long more is sent.
 const FLOODING: Duration = Duration::from_secs(10);
+/// The same for what has a window, so that no more piles up after a while.
+const STREAMING: Duration = Duration::from_secs(4);
 const WHAT: &str = "FLAME_TEST_FLOOD";
 
 async fn loses_nobody(Flood { what, lease }: Flood) {
@@ -159,7 +161,7 @@ async fn call_with_words(sink: ActorRef<SinkMsg>) -> Result<(), String> {
 #[remote]
 fn yield_words() -> impl Stream<Item = Vec<String>> {
     let start = Instant::now();
-    stream::iter(0_u64..).take_while(move |_| std::future::ready(start.elapsed() < FLOODING)).map(|_| words())
+    stream::iter(0_u64..).take_while(move |_| std::future::ready(start.elapsed() < STREAMING)).map(|_| words())
 }
 
 /// Bytes for as long as it takes.
@@ -167,7 +169,7 @@ fn bytes() -> ByteStream {
     let (reader, mut writer) = tokio::io::duplex(1 << 20);
     tokio::spawn(async move {
         let (start, some) = (Instant::now(), vec![7; 1 << 20]);
-        while start.elapsed() < FLOODING && tokio::io::AsyncWriteExt::write_all(&mut writer, &some).await.is_ok() {}
+        while start.elapsed() < STREAMING && tokio::io::AsyncWriteExt::write_all(&mut writer, &some).await.is_ok() {}
     });
     ByteStream::new(reader)
 }
