@@ -248,12 +248,11 @@ impl Agent {
     }
 
     fn ran(&self, id: u64, outcome: Result<(Bytes, bool), Error>) {
-        let ended = self.work.lock().tasks.remove(&id);
         let (outcome, (body, has_streams)) = match outcome {
             Ok(output) => (Ok(()), output),
             Err(err) => (Err(err), (Bytes::new(), false)),
         };
-        match ended.and_then(|doing| doing.outbox) {
+        match self.outbox(id) {
             // Behind its items.
             Some(outbox) => {
                 if outbox.end(outcome) {
@@ -262,6 +261,9 @@ impl Agent {
             }
             None => self.send(Frame::Ran { id, outcome, has_streams }, body),
         }
+        // Not before: a runner that leaves stops as soon as it has no work, and closes the link.
+        let ended = self.work.lock().tasks.remove(&id);
+        drop(ended);
         self.work_ended();
     }
 
@@ -351,19 +353,17 @@ impl Agent {
     pub(super) fn child_ended(&self, pid: u64, exit: Exit) {
         let id = {
             let mut work = self.work.lock();
-            match work.pids.remove(&pid) {
-                Some(id) => {
-                    work.children.remove(&id);
-                    Some(id)
-                }
-                None => {
-                    work.early.insert(pid, exit.clone());
-                    None
-                }
+            let id = work.pids.remove(&pid);
+            if id.is_none() {
+                work.early.insert(pid, exit.clone());
             }
+            id
         };
         if let Some(id) = id {
             self.send(Frame::Exited { id, exit }, Bytes::new());
+            // Not before, as for a task.
+            let ended = self.work.lock().children.remove(&id);
+            drop(ended);
             self.work_ended();
         }
     }
