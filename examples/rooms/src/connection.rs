@@ -26,7 +26,8 @@ const UNDER_WAY: usize = 2;
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 const NO_ROOM: &str = "you are in no room: /join ROOM";
-const HELP: &str = "/join ROOM, /name NAME, /who, /where, /kill the runner of your room, /quit; all else is said";
+const HELP: &str =
+    "/join ROOM, /name NAME, /who, /where, /kill the runner of your room, /crash your room, /quit; all else is said";
 
 /// Talks with a client until one side has enough.
 pub(crate) async fn talk(stream: TcpStream, lobby: ActorRef<LobbyMsg>) {
@@ -107,6 +108,7 @@ impl Talk {
             ("/who", "") => Some(self.ask(RoomMsg::Who).await),
             ("/where", "") => Some(self.ask(RoomMsg::Where).await),
             ("/kill", "") => self.send(RoomMsg::Kill).await,
+            ("/crash", "") => self.send(RoomMsg::Crash).await,
             _ if command.starts_with('/') => Some(HELP.to_owned()),
             _ => self.send(RoomMsg::Say(self.id, text)).await,
         })

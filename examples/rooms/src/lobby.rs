@@ -11,7 +11,7 @@ use crate::room::{Member, Members, Open, Room, RoomMsg};
 
 /// The longest name of a room or client, in characters.
 const LONGEST_NAME: usize = 32;
-/// A room that is lost more often than this is given up, until somebody joins it again.
+/// A room that fails more often than this is given up, until somebody joins it again. Lost runners do not count.
 const MOST_RESTARTS: (usize, Duration) = (10, Duration::from_secs(60));
 
 /// Keeps the rooms by name, and who is in which.
@@ -272,7 +272,7 @@ async fn tell_news(pool: Pool, lobby: ActorRef<LobbyMsg>) {
     while let Some(event) = events.next().await {
         let (child, news) = match event {
             Event::ChildEnded { child, end, .. } => (child, format!("is down: {end}")),
-            Event::ChildPlaced { child, .. } => (child, "is back, without what was said before".to_owned()),
+            Event::ChildPlaced { child, .. } => (child, "is back".to_owned()),
             _ => continue,
         };
         // Without a lobby the server ends.

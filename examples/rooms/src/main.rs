@@ -10,7 +10,7 @@
 //! in a room, as its terminal showed it:
 //!
 //! ```not_rust
-//! * you are guest-1; /join ROOM, /name NAME, /who, /where, /kill the runner of your room, /quit; all else is said
+//! * you are guest-1; /join ROOM, /name NAME, /who, /where, /kill the runner of your room, /crash your room, /quit; all else is said
 //! /name alice
 //! * you are alice
 //! /join tea
@@ -23,7 +23,7 @@
 //! * tea is in process 30998 on runner rooms-01m7yejfc682xbdvhh2jbcanqr.rooms-01m7yejgesdrvk53k1kby0t847
 //! /kill
 //! * tea is down: runner rooms-01m7yejfc682xbdvhh2jbcanqr.rooms-01m7yejgesdrvk53k1kby0t847 was lost: its process was ended by signal 9
-//! * tea is back, without what was said before
+//! * tea is back
 //! bob: are you still there?
 //! yes, on the same connection
 //! alice: yes, on the same connection
@@ -73,7 +73,7 @@
 //! | lines for a client that does not read | 256, and what the system buffers | it is disconnected |
 //! | lines of a client that the room has not taken | 2 | nothing more is read from it |
 //! | lines from a room to a client's actor | 16 | the room waits for the server, and never for a client |
-//! | ends of a room | 10 within 60 s | it ends for good, and is opened by the next `/join` |
+//! | failures of a room | 10 within 60 s | it ends for good, and is opened by the next `/join`; lost runners do not count |
 //!
 //! Whoever can connect can talk, and kill runners: it listens on the loopback interface unless told otherwise.
 

@@ -41,6 +41,8 @@ pub(crate) enum RoomMsg {
     Where(RpcReplyPort<String>),
     /// `kill -9` for its runner. No message arrives twice: the next incarnation is not killed by it.
     Kill,
+    /// Fails as a bug in it would.
+    Crash,
 }
 
 /// Who is in a room, as the lobby knows it.
@@ -105,6 +107,7 @@ impl Actor for Room {
                 drop(reply.send(format!("{} is in process {pid} on runner {node}", state.name)));
             }
             RoomMsg::Kill => raise(Signal::SIGKILL)?,
+            RoomMsg::Crash => return Err("somebody said /crash".into()),
         }
         Ok(())
     }

@@ -99,11 +99,11 @@ fn who_comes_and_goes_while_a_room_is_down_is_in_it_or_not() {
 }
 
 #[test]
-fn a_room_that_is_killed_too_often_ends_and_can_be_opened_again() {
+fn a_room_that_fails_too_often_ends_and_can_be_opened_again() {
     let server = Server::start();
     let alice = Client::join(&server, "alice", "tea");
     let words = loop {
-        alice.says("/kill");
+        alice.says("/crash");
         // The news that it is down may come late, or not at all when it has ended.
         let next = loop {
             let next = alice.hears("* tea ");

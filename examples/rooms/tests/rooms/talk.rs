@@ -89,7 +89,7 @@ fn a_new_name_is_told_and_one_that_is_taken_is_refused() {
 fn who_is_in_no_room_is_told_so() {
     let server = Server::start();
     let alice = Client::connect(&server);
-    for line in ["hello?", "/who", "/where", "/kill"] {
+    for line in ["hello?", "/who", "/where", "/kill", "/crash"] {
         alice.says(line);
         alice.hears("* you are in no room: /join ROOM");
     }
