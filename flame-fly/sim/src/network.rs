@@ -44,15 +44,20 @@ impl Network {
         sweep();
         let random = Ulid::new().random();
         let prefix = prefix.unwrap_or([(random >> 16) as u16, random as u16]);
-        let name = format!("{:08x}", (random >> 32) as u32);
+        let number = (random >> 32) as u32;
+        let name = format!("{number:08x}");
         let held = hold(&format!("{BRIDGES}{name}"))?;
         let network = Self { name, prefix, made: AtomicU32::new(0), is_down: AtomicBool::new(false), _held: held };
         // On a thread of its own, since it is never the same again.
         let tried = std::thread::scope(|scope| scope.spawn(|| unshare(CloneFlags::CLONE_NEWNET)).join());
         tried.expect("unshare does not panic").map_err(io::Error::from)?;
         let (bridge, gateway) = (network.bridge(), network.gateway());
+        // Without an address of its own a bridge has the lowest one of its ports: with each machine that comes or goes
+        // it may be another, and those who know the old one send into nothing for seconds.
+        let [a, b, c, d] = number.to_be_bytes();
         ip(&format!(
-            "link add {bridge} type bridge\nlink set {bridge} up\naddr add {gateway}/64 dev {bridge} nodad\n"
+            "link add {bridge} address 02:f1:{a:02x}:{b:02x}:{c:02x}:{d:02x} type bridge\nlink set {bridge} up\n\
+             addr add {gateway}/64 dev {bridge} nodad\n"
         ))?;
         wait_for_route(gateway)?;
         Ok(network)
@@ -223,4 +228,27 @@ fn ip(commands: &str) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::other(format!("ip: {}", String::from_utf8_lossy(&ended.stderr).trim())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_that_come_and_go_do_not_change_the_address_of_the_bridge() {
+        let network = Network::start(None).unwrap();
+        let path = Path::new("/sys/class/net").join(network.bridge()).join("address");
+        let address = || std::fs::read_to_string(&path).unwrap();
+        let before = address();
+        for machine in 0..4 {
+            // Its namespace goes with the thread.
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    network.enter_new(network.address(machine)).unwrap();
+                    assert_eq!(address(), before);
+                });
+            });
+            assert_eq!(address(), before);
+        }
+    }
 }
