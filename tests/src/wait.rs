@@ -4,13 +4,13 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 /// How long a condition may take on a loaded machine.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Waits until the condition holds.
 ///
 /// # Panics
-/// When it does not within 30 s.
+/// When it does not within two minutes.
 pub async fn until(what: &str, condition: impl FnMut() -> bool) {
     within(DEADLINE, what, condition).await;
 }
@@ -24,7 +24,7 @@ pub async fn within(deadline: Duration, what: &str, mut condition: impl FnMut() 
     }
 }
 
-/// Waits for a future that has to end; panics when it does not within 30 s.
+/// Waits for a future that has to end; panics when it does not within two minutes.
 pub async fn eventually<F: Future>(what: &str, future: F) -> F::Output {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(output) => output,

@@ -11,16 +11,17 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::work::says;
 
-const GIB: u64 = 1 << 30;
+/// Much more than may be in memory.
+const BYTES: u64 = 384 << 20;
 const MOST_RESIDENT_KIB: u64 = 64 * 1024;
 /// Which way.
 const WAY: &str = "FLAME_TEST_WAY";
 
 pub(crate) fn trials() -> Vec<Trial> {
     trials![
-        a_gibibyte_to_a_slow_runner_takes_little_memory,
-        a_gibibyte_from_a_runner_takes_little_memory,
-        a_gibibyte_written_by_a_runner_takes_little_memory,
+        much_to_a_slow_runner_takes_little_memory,
+        much_from_a_runner_takes_little_memory,
+        much_written_by_a_runner_takes_little_memory,
     ]
 }
 
@@ -39,7 +40,7 @@ async fn most_of_runner() -> u64 {
 /// A file that takes no room.
 fn sparse() -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().expect("a file can be made");
-    file.as_file().set_len(GIB).expect("it takes no room");
+    file.as_file().set_len(BYTES).expect("it takes no room");
     file
 }
 
@@ -72,7 +73,7 @@ async fn open_on_runner() -> ByteStream {
 #[remote]
 async fn write_on_runner(sink: ByteSink, written: Entry) -> u64 {
     let (mut sink, buf, mut bytes) = (sink, vec![0; 256 * 1024], 0);
-    while bytes < GIB {
+    while bytes < BYTES {
         sink.write_all(&buf).await.expect("it is taken");
         bytes += buf.len() as u64;
         if bytes == 256 * 1024 {
@@ -94,7 +95,7 @@ async fn settled(given: &AtomicU64) -> u64 {
     }
 }
 
-/// Moves a gibibyte one way or another, and tells how much memory that took here and there.
+/// Moves that much one way or another, and tells how much memory that took here and there.
 pub(crate) async fn mover() {
     let (pool, journal) = (Runners::Processes.start().await, flame_tests::Journal::new());
     let entry = journal.entry();
@@ -108,7 +109,7 @@ pub(crate) async fn mover() {
             let given = Arc::new(AtomicU64::new(0));
             let file = sparse();
             let reader = Counted(tokio::fs::File::open(file.path()).await.expect("it is there"), Arc::clone(&given));
-            let stream = ByteStream::new(reader).with_size(GIB);
+            let stream = ByteStream::new(reader).with_size(BYTES);
             let stopped = async {
                 journal.wait_for("resting").await;
                 // What the system keeps on both sides, and no more.
@@ -120,7 +121,7 @@ pub(crate) async fn mover() {
         }
         Ok("from the runner") => {
             let stream = pool.call(open_on_runner()).await.expect("it runs");
-            assert_eq!(stream.size(), Some(GIB));
+            assert_eq!(stream.size(), Some(BYTES));
             tokio::join!(read_slowly(stream, &entry), go_on).0
         }
         _ => {
@@ -159,18 +160,18 @@ async fn moves(way: &str) {
     let numbers: Vec<u64> = told.split(' ').map(|number| number.parse().unwrap()).collect();
     let &[bytes, parent, runner] = numbers.as_slice() else { panic!("{told}") };
     eprintln!("{way}: {parent} KiB and {runner} KiB");
-    assert_eq!(bytes, GIB);
+    assert_eq!(bytes, BYTES);
     assert!(parent < MOST_RESIDENT_KIB && runner < MOST_RESIDENT_KIB, "{parent} KiB and {runner} KiB");
 }
 
-async fn a_gibibyte_to_a_slow_runner_takes_little_memory() {
+async fn much_to_a_slow_runner_takes_little_memory() {
     moves("to the runner").await;
 }
 
-async fn a_gibibyte_from_a_runner_takes_little_memory() {
+async fn much_from_a_runner_takes_little_memory() {
     moves("from the runner").await;
 }
 
-async fn a_gibibyte_written_by_a_runner_takes_little_memory() {
+async fn much_written_by_a_runner_takes_little_memory() {
     moves("written by the runner").await;
 }
