@@ -174,7 +174,7 @@ mod tests {
     /// Deeper than the codec goes into nested values, and than a thread's stack would.
     #[test]
     fn a_chain_of_any_length_travels() {
-        let bytes = to_bytes(&vec!["x"; 200_000]).unwrap();
+        let bytes = to_bytes(&vec!["x".to_owned(); 200_000]).unwrap();
         let error: AnyError = from_bytes(&bytes).unwrap();
         assert_eq!(error.texts().count(), 200_000);
         assert_eq!(travelled(&error), error.clone());
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn no_text_at_all_is_an_error_all_the_same() {
-        let error: AnyError = from_bytes(&to_bytes(&[""; 0]).unwrap()).unwrap();
+        let error: AnyError = from_bytes(&to_bytes(&Vec::<String>::new()).unwrap()).unwrap();
         assert_eq!(error.to_string(), "an error without text");
         assert_eq!(AnyError::from(anyhow!("")).to_string(), "");
     }

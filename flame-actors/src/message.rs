@@ -157,7 +157,7 @@ impl ReplyTo {
 
     /// Sends the reply, or the reason why there is none.
     pub(crate) fn answer(mut self, answer: Result<Vec<u8>, Error>) {
-        self.send(answer.and_then(|body| codec::within_limit(body, || "a reply".to_owned())));
+        self.send(codec::within_limit(answer, || "a reply".to_owned()));
     }
 
     fn send(&mut self, answer: Result<Bytes, Error>) {

@@ -253,12 +253,12 @@ pub(crate) struct Encoded {
 fn encode<A>(actor: &A, arguments: &A::Arguments) -> Result<Encoded, Error>
 where
     A: Placeable,
-    A::Arguments: Serialize,
+    A::Arguments: Serialize + DeserializeOwned,
 {
     let mut body = actor.encode_handler()?;
     let handler_len = body.len() as u32;
     body.extend(codec::to_bytes(arguments)?);
-    let body = codec::within_limit(body, || format!("the handler and arguments of {}", A::NAME))?;
+    let body = codec::within_limit(Ok(body), || format!("the handler and arguments of {}", A::NAME))?;
     Ok(Encoded { actor: A::NAME, handler_len, body, linked: true, snapshot: None, comes_back: false })
 }
 

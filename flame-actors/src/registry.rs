@@ -10,9 +10,9 @@ use futures_util::stream::BoxStream;
 use ractor::{ActorCell, SpawnErr};
 
 use crate::place::{self, Identity, Placeable};
-use crate::task::Returns;
+use crate::task::{Remote, Returns};
 use crate::yields::YieldsItems;
-use crate::{Error, stream};
+use crate::{Error, codec, stream};
 
 /// One `#[remote]` function or `task!` block.
 pub struct TaskEntry {
@@ -28,7 +28,7 @@ pub(crate) enum Body {
 }
 
 /// What a task yields, encoded.
-pub(crate) type Items = BoxStream<'static, Result<Vec<u8>, Error>>;
+pub(crate) type Items = BoxStream<'static, Result<Bytes, Error>>;
 
 impl TaskEntry {
     /// The entry of a described function.
@@ -47,7 +47,7 @@ inventory::collect!(TaskEntry);
 /// An encoded result.
 #[derive(Default)]
 pub(crate) struct Output {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Bytes,
     /// Whether streams of this node are in it, which need it as long as they are open.
     pub(crate) has_streams: bool,
 }
@@ -56,12 +56,17 @@ fn run<F: Returns>(args: Bytes) -> BoxFuture<'static, Result<Output, Error>> {
     Box::pin(async move {
         let output = F::run(F::decode_args(&args)?).await;
         let (bytes, offered) = stream::collect(|| F::encode_output(output));
-        Ok(Output { bytes: bytes?, has_streams: offered.are_sent() })
+        let bytes = within_limit::<F>(bytes, "the result")?;
+        Ok(Output { bytes, has_streams: offered.are_sent() })
     })
 }
 
 fn items<F: YieldsItems>(args: Bytes) -> Result<Items, Error> {
-    Ok(Box::pin(F::run(F::decode_args(&args)?).map(F::encode_output)))
+    Ok(Box::pin(F::run(F::decode_args(&args)?).map(|item| within_limit::<F>(F::encode_output(item), "an item"))))
+}
+
+fn within_limit<F: Remote>(encoded: Result<Vec<u8>, Error>, what: &str) -> Result<Bytes, Error> {
+    codec::within_limit(encoded, || format!("{what} of {}", task_key(F::NAME, F::LOCATION)))
 }
 
 /// How to start a placed child: its handler, its arguments, who it is, and its supervisor.

@@ -40,7 +40,7 @@ use crate::Error;
 use crate::node::route;
 
 pub(crate) use self::held::held_with;
-pub(crate) use self::offers::{Offered, UntilTaken, collect};
+pub(crate) use self::offers::{Offered, UntilTaken, collect, is_offering};
 pub(crate) use self::porter::porter;
 pub(crate) use self::reuse::{IDLE_AT_LISTENER, Wire};
 

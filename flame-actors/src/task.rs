@@ -122,7 +122,7 @@ impl<R> Encoded<R> {
     pub(crate) fn of<F: Remote<Output = R>>(args: F::Args) -> Result<Self, Error> {
         let key = task_key(F::NAME, F::LOCATION);
         let (args, offered) = stream::collect(|| F::encode_args(args));
-        let args = codec::within_limit(args?, || format!("the arguments of {key}"))?;
+        let args = codec::within_limit(args, || format!("the arguments of {key}"))?;
         Ok(Self { key, args, decode: F::decode_output, offered })
     }
 

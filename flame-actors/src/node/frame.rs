@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
-use crate::codec::MAX_MESSAGE_BYTES;
+use crate::codec::{self, MAX_MESSAGE_BYTES};
 use crate::error::{ChildError, Error};
 
 /// The node that a frame is about; `None` is one of the two nodes of this link.
@@ -203,7 +203,7 @@ const MAX_FRAME_BYTES: usize = MAX_MESSAGE_BYTES + 64 * 1024;
 
 /// Encodes the head of a frame.
 fn encode_head(frame: &Frame) -> Vec<u8> {
-    rmp_serde::to_vec(frame).expect("heads are plain data")
+    codec::to_compact(frame).expect("heads are plain data")
 }
 
 /// The head of a frame, for the wire.
@@ -312,7 +312,7 @@ fn decode(mut body: Bytes) -> Result<(Frame, Bytes), String> {
         return Err(format!("a head of {head_len} bytes in a frame of {len}"));
     }
     let head = body.split_to(head_len);
-    let frame = rmp_serde::from_slice(&head).map_err(|err| format!("a head that does not decode: {err}"))?;
+    let frame = codec::from_bytes(&head).map_err(|err| format!("a head that does not decode: {err}"))?;
     Ok((frame, body))
 }
 

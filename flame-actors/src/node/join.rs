@@ -106,7 +106,10 @@ impl std::fmt::Display for Build {
 }
 
 /// Writes one value.
-pub(crate) async fn say<T: Serialize, S: AsyncWrite + Unpin>(stream: &mut S, value: &T) -> Result<(), Error> {
+pub(crate) async fn say<T: Serialize + DeserializeOwned, S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    value: &T,
+) -> Result<(), Error> {
     let bytes = codec::to_bytes(value)?;
     let said = async {
         stream.write_u32(bytes.len() as u32).await?;
@@ -152,7 +155,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_said_wrongly_is_not_repeated() {
         let (mut near, mut far) = tokio::io::duplex(1024);
-        let (said, heard) = tokio::join!(say(&mut near, &"a token"), hear::<Build, _>(&mut far));
+        let token = "a token".to_owned();
+        let (said, heard) = tokio::join!(say(&mut near, &token), hear::<Build, _>(&mut far));
         said.unwrap();
         let err = heard.unwrap_err().to_string();
         assert!(err.contains("not what was expected") && !err.contains("a token"), "{err}");

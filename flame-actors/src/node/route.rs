@@ -243,7 +243,7 @@ pub(crate) fn remove(pid: &ActorId) {
 impl Route {
     /// Queues a message on the link; gives its body back, which is shared and not copied.
     pub(crate) fn forward(&self, encoded: Encoded, permit: Option<Permit>) -> Result<Bytes, Error> {
-        let body = codec::within_limit(encoded.body, || "a message".to_owned())?;
+        let body = codec::within_limit(Ok(encoded.body), || "a message".to_owned())?;
         self.pass(encoded.timeout, encoded.reply, permit, body.clone())?;
         Ok(body)
     }

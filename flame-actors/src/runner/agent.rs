@@ -30,7 +30,7 @@ use crate::registry::{Body, Output, TaskEntry};
 use crate::report::report;
 use crate::task::cancelled::Run;
 use crate::task::context::on_runner;
-use crate::{MAX_MESSAGE_BYTES, codec, files, registry, telemetry};
+use crate::{MAX_MESSAGE_BYTES, files, registry, telemetry};
 
 pub(crate) struct Agent {
     /// This runner's node name.
@@ -198,10 +198,7 @@ impl Agent {
             report.outcome = Some(match result {
                 Ok(output) => {
                     report.run.complete();
-                    output.and_then(|Output { bytes, has_streams }| {
-                        let body = codec::within_limit(bytes, || format!("the result of {task}"))?;
-                        Ok((body, has_streams))
-                    })
+                    output.map(|Output { bytes, has_streams }| (bytes, has_streams))
                 }
                 Err(panic) => Err(Error::Panicked(panic_text(panic))),
             });
@@ -226,9 +223,9 @@ impl Agent {
         match (&entry.body, outbox) {
             (Body::Returns(run), None) => run(args),
             (Body::Yields(items), Some(outbox)) => {
-                let (agent, task) = (Arc::clone(self), task.to_owned());
+                let agent = Arc::clone(self);
                 Box::pin(async move {
-                    outbox::fill(&outbox, items(args)?, &task, || agent.send_from(&outbox)).await?;
+                    outbox::fill(&outbox, items(args)?, || agent.send_from(&outbox)).await?;
                     Ok(Output::default())
                 })
             }

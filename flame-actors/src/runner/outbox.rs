@@ -9,7 +9,6 @@ use futures_util::StreamExt;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
-use crate::codec::check_limit;
 use crate::error::Error;
 use crate::node::frame::Frame;
 use crate::node::link::Source;
@@ -109,18 +108,11 @@ impl Source for Outbox {
 }
 
 /// Runs a body that yields: it is asked for an item only while there is room for one.
-pub(super) async fn fill(
-    outbox: &Arc<Outbox>,
-    mut items: Items,
-    task: &str,
-    tell_link: impl Fn(),
-) -> Result<(), Error> {
+pub(super) async fn fill(outbox: &Arc<Outbox>, mut items: Items, tell_link: impl Fn()) -> Result<(), Error> {
     loop {
         outbox.room().await;
         let Some(item) = items.next().await else { return Ok(()) };
-        let item = item?;
-        check_limit(&item, || format!("an item of {task}"))?;
-        if outbox.put(&item) {
+        if outbox.put(&item?) {
             tell_link();
         }
         // A body that is always ready is to hear all the same that it was cancelled.

@@ -134,6 +134,11 @@ pub(crate) fn collect<T>(encode: impl FnOnce() -> T) -> (T, Offered) {
     (result, collecting.end())
 }
 
+/// Whether a stream has gone into what is being encoded.
+pub(crate) fn is_offering() -> bool {
+    OFFERED.with_borrow(|offered| offered.as_ref().is_some_and(|offered| !offered.is_empty()))
+}
+
 /// Ends with `collect`, also when that panics.
 struct Collecting(Option<Vec<u64>>);
 

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::error::StreamError;
 use super::peer::Lost;
 use super::reuse::{Then, Wire};
+use crate::codec;
 
 /// The most bytes of a stream behind one length.
 pub(super) const CHUNK_BYTES: usize = 64 * 1024;
@@ -34,7 +35,7 @@ enum Word {
 }
 
 fn encode(word: &Word) -> Vec<u8> {
-    let bytes = rmp_serde::to_vec(word).expect("words are plain data");
+    let bytes = codec::to_compact(word).expect("words are plain data");
     let mut said = (WORD | bytes.len() as u32).to_be_bytes().to_vec();
     said.extend(bytes);
     said
@@ -69,7 +70,7 @@ impl Hearing {
                 return Poll::Ready(Err(broken("a word that is too long")));
             }
             if self.buf.len() == needed {
-                let word = rmp_serde::from_slice(&self.buf[4..]).map_err(|_| broken("a word that nobody knows"));
+                let word = codec::from_bytes(&self.buf[4..]).map_err(|_| broken("a word that nobody knows"));
                 self.buf.clear();
                 return Poll::Ready(word.map(Heard::Word));
             }

@@ -11,6 +11,7 @@ mod peer;
 mod same;
 mod table;
 mod tracked;
+mod values;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         .one_at_a_time()
         .trials(itself::trials())
         .trials(same::trials())
+        .trials(values::trials())
         .trials(table::trials())
         .trials(bounded::trials())
         .trials(tracked::trials())

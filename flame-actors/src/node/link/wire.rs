@@ -192,6 +192,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
+    use crate::codec;
     use crate::node::link::Source;
 
     /// So many pieces of 32 KiB, whose number is the link's business.
@@ -217,7 +218,7 @@ mod tests {
 
     /// What is written next.
     fn next(queue: &WriteQueue) -> Vec<Frame> {
-        let frame = |(head, _): (Vec<u8>, Bytes)| rmp_serde::from_slice(&head).unwrap();
+        let frame = |(head, _): (Vec<u8>, Bytes)| codec::from_bytes(&head).unwrap();
         queue.take().into_iter().map(frame).collect()
     }
 
