@@ -5,6 +5,7 @@ mod clock;
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use crate::error::{Cause, Error};
 use crate::files::CopyPath;
 use crate::node::listener::Expectation;
 use crate::node::runtime::Theirs;
-use crate::parent::{self, FLAME_PARENT, OVER_STDIN};
+use crate::parent::{self, FLAME_PARENT};
 use crate::pool::Event;
 
 /// Infrastructure that runs copies of this application.
@@ -284,15 +285,17 @@ impl Boot {
         Ok((FLAME_PARENT, parent::to_text(&invitation)?))
     }
 
-    /// The same for a process whose standard input the backend writes: the variable, which holds no secret, and the
-    /// line to write. The pipe is to be kept open as long as this process lives.
+    /// The same for a process of this computer that gets an end of this pipe as its standard input: the variable, which
+    /// holds no secret, and the line to write into the pipe. The other end is to be kept open as long as this process
+    /// lives.
     ///
     /// # Errors
-    /// As [`environment`](Self::environment).
-    pub async fn over_stdin(&self) -> Result<((&'static str, &'static str), String), Error> {
+    /// As [`environment`](Self::environment), and [`Error::Join`] when it is no pipe.
+    pub async fn over_stdin(&self, pipe: impl AsFd) -> Result<((&'static str, String), String), Error> {
+        let value = parent::naming(pipe).map_err(|err| Error::Join(format!("no runner over standard input: {err}")))?;
         let (name, mut line) = self.environment().await?;
         line.push('\n');
-        Ok(((name, OVER_STDIN), line))
+        Ok(((name, value), line))
     }
 
     /// The soft limit of open files with which this process began, where its node has raised it: for a backend whose

@@ -23,8 +23,9 @@ use crate::{Error, codec};
 
 /// The variable that makes a process a runner.
 ///
-/// It holds what the process needs to join, or the word `stdin`: then that comes in one line on standard input, whose
-/// other end the parent holds open as long as it lives.
+/// It holds what the process needs to join, or `pipe` and the inode number of a pipe: when that is the standard input of
+/// the process, what it needs comes there in one line, and the parent holds the other end open as long as it lives.
+/// Where it is not, this process is no runner: it was started by one, and has inherited the variable.
 ///
 /// What it holds is a secret until the runner has joined, and useless after that. So that neither `/proc` nor the
 /// processes that tasks start have it, [`Node::start`](crate::Node::start) starts the executable of such a process
@@ -32,8 +33,8 @@ use crate::{Error, codec};
 /// does before that, it does twice.
 pub const FLAME_PARENT: &str = "FLAME_PARENT";
 
-/// The value of [`FLAME_PARENT`] that means standard input.
-pub(crate) const OVER_STDIN: &str = "stdin";
+/// What [`FLAME_PARENT`] says before the inode of the pipe.
+const OVER_STDIN: &str = "pipe ";
 
 /// A connection takes no longer than this, or is not made.
 const CONNECT_BOUND: Duration = Duration::from_secs(20);
@@ -80,6 +81,25 @@ fn from_text(text: &str) -> Result<Invitation, Error> {
     codec::from_bytes(&bytes).map_err(|_| invalid("it does not decode, maybe another version wrote it".to_owned()))
 }
 
+/// The value of [`FLAME_PARENT`] that names a pipe.
+pub(crate) fn naming(pipe: impl AsFd) -> io::Result<String> {
+    let stat = rustix::fs::fstat(pipe)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Fifo {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no pipe"));
+    }
+    Ok(format!("{OVER_STDIN}{}", stat.st_ino))
+}
+
+/// Whether this value names the standard input of this process; `None` when it names no pipe at all.
+fn names_stdin(value: &str) -> Option<bool> {
+    value.starts_with(OVER_STDIN).then(|| naming(io::stdin()).is_ok_and(|stdin| stdin == value))
+}
+
+/// Whether a backend of this computer has started this process, and it has not joined yet.
+pub fn is_started_over_stdin() -> bool {
+    std::env::var(FLAME_PARENT).is_ok_and(|value| names_stdin(&value) == Some(true))
+}
+
 /// What this process was booted with.
 pub(crate) struct Booted {
     pub(crate) invitation: Invitation,
@@ -99,7 +119,12 @@ pub(crate) struct Lifeline {
 pub(crate) async fn booted() -> Result<Option<Booted>, Error> {
     let has_lifeline = match std::env::var(FLAME_PARENT) {
         Err(_) => return Ok(None),
-        Ok(value) if value == OVER_STDIN => true,
+        Ok(value) if let Some(is_mine) = names_stdin(&value) => {
+            if !is_mine {
+                return Ok(None);
+            }
+            true
+        }
         Ok(value) => match afresh::Value::of(&value) {
             afresh::Value::OfThisProcess => false,
             afresh::Value::OfAnother => return Ok(None),

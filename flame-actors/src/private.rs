@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use crate::codec::{from_bytes, to_bytes};
 pub use crate::message::{Encoded, ReplyTo, box_message, cluster, from_boxed, reply_port};
+pub use crate::parent::is_started_over_stdin;
 pub use crate::place::Snapshots;
 pub use crate::registry::{ActorEntry, TaskEntry};
 pub use crate::task::{Remote, Returns};

@@ -1,6 +1,7 @@
 //! Child processes of the running executable.
 
 mod cgroup;
+mod early;
 mod limits;
 mod place;
 mod spawn;
@@ -20,9 +21,10 @@ use std::time::Duration;
 
 use flame_actors::{Backend, Boot, BoxFuture, Cause, Error, Instance, InstanceState, shortage};
 use parking_lot::Mutex;
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process_group, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process_group, prlimit};
 use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::net::unix::pipe::Sender;
+use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use self::cgroup::Group;
@@ -69,7 +71,7 @@ struct Process {
     ended: watch::Receiver<Option<Cause>>,
     stderr: Stderr,
     /// Open as long as this process lives: its other end is the runner's lifeline.
-    _lifeline: Arc<ChildStdin>,
+    _lifeline: Arc<Sender>,
 }
 
 /// Without the values of variables: they are where applications have their secrets.
@@ -171,7 +173,7 @@ impl ProcessBackend {
         self
     }
 
-    fn command(&self, descriptors: Option<u64>) -> Command {
+    fn command(&self) -> Command {
         let mut command = std::process::Command::new(executable());
         if let Some(name) = std::env::args_os().next() {
             command.arg0(name);
@@ -187,8 +189,9 @@ impl ProcessBackend {
         if self.without_stdout {
             command.stdout(Stdio::null());
         }
-        end_with_its_parent(&mut command, descriptors);
-        command.stdin(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        // With nothing to do between fork and exec std does not fork: a copy of the page tables takes long where this
+        // process has much memory, and each page that it writes meanwhile is copied, too.
+        command.stderr(Stdio::piped()).process_group(0);
         let mut command = Command::from(command);
         command.kill_on_drop(true);
         command
@@ -199,13 +202,18 @@ impl ProcessBackend {
         self.turns.check()?;
         self.turns.take(boot).await;
         let mut limited = self.limits.group(boot.runner()).await?;
-        let ((name, value), invitation) = boot.over_stdin().await?;
-        let mut command = self.command(boot.descriptor_limit());
-        command.env(name, value);
+        let (input, stdin) = std::io::pipe().map_err(|err| refused("cannot make a pipe", &err))?;
+        let ((name, value), invitation) = boot.over_stdin(&input).await?;
+        let mut command = self.command();
+        command.env(name, value).stdin(input);
         let mut child = spawn::spawn(command).await.map_err(|err| refused("cannot start a process", &err))?;
         let id = child.id().ok_or_else(|| failed("the process", "has ended at once"))?;
+        let group = Pid::from_raw(id.cast_signed()).expect("a child's id is not 0");
+        if let Some(limit) = boot.descriptor_limit() {
+            limit_descriptors(group, limit);
+        }
         let stderr = Stderr::forward(child.stderr.take().expect("it was asked for"));
-        let mut stdin = child.stdin.take().expect("it was asked for");
+        let mut stdin = Sender::from_owned_fd(stdin.into()).map_err(|err| refused("cannot use a pipe", &err))?;
         // Dropped in here, for a time-out or an error, the child is killed.
         if let Some(limits) = limited.take() {
             // Before the invitation: until that comes, a node does not start.
@@ -216,7 +224,6 @@ impl ProcessBackend {
             Err(err) if err.kind() == ErrorKind::BrokenPipe => {}
             written => written.map_err(|err| failed("the process took no invitation", err))?,
         }
-        let group = Pid::from_raw(id.cast_signed()).expect("a child's id is not 0");
         let (tx, ended) = watch::channel(None);
         tokio::spawn(reap(child, group, limited, tx));
         let process = Process { group, ended, stderr, _lifeline: Arc::new(stdin) };
@@ -285,25 +292,12 @@ impl Backend for ProcessBackend {
     }
 }
 
-/// Until a runner joins, and has a lifeline, the kernel ends it with this process: its `main` may never come to that.
-///
-/// The signal comes when the *thread* ends that started the process: see `spawn.rs`. And a runner begins with the limit of
-/// open files with which this process began.
-fn end_with_its_parent(command: &mut std::process::Command, descriptors: Option<u64>) {
-    let parent = rustix::process::getpid();
-    let prepare = move || {
-        if descriptors.is_some() {
-            let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-            setrlimit(Resource::Nofile, Rlimit { current: descriptors, maximum })?;
-        }
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        // It may have ended between the fork and this.
-        if rustix::process::getppid() == Some(parent) { Ok(()) } else { Err(std::io::ErrorKind::NotFound.into()) }
-    };
-    // SAFETY: between fork and exec there are four system calls and neither memory nor locks of other threads.
-    #[expect(unsafe_code, reason = "the only way to ask for this signal, and it is a few system calls")]
-    unsafe {
-        command.pre_exec(prepare);
+/// A runner begins with the limit of open files with which this process began.
+fn limit_descriptors(process: Pid, current: u64) {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // It has ended, or its file has capabilities: then it keeps the limit of this process.
+    if let Err(err) = prlimit(Some(process), Resource::Nofile, Rlimit { current: Some(current), maximum }) {
+        tracing::debug!(%err, process = process.as_raw_nonzero().get(), "the limit of open files is that of the parent");
     }
 }
 

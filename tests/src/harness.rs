@@ -38,6 +38,8 @@ pub const RUNNER_ADVERTISE: &str = "FLAME_TEST_RUNNER_ADVERTISE";
 pub const BEFORE_START: &str = "FLAME_TEST_BEFORE_START";
 /// A runner prints this to standard error before anything else.
 pub const WORDS: &str = "FLAME_TEST_WORDS";
+/// Has a process that a task starts tell whether it is a runner, and the first line of its standard input.
+pub const HELPER: &str = "FLAME_TEST_HELPER";
 /// A journal in which a runner notes `left` a while after it has served.
 pub const AFTER_SERVE: &str = "FLAME_TEST_AFTER_SERVE";
 
@@ -169,6 +171,10 @@ impl Suite {
     /// Does what this process is there for.
     pub fn run(self) -> ExitCode {
         let start = start(self.lease);
+        if std::env::var_os(HELPER).is_some() {
+            two_threads().block_on(help(start)).expect("it is a node");
+            return ExitCode::SUCCESS;
+        }
         if std::env::var_os(FLAME_PARENT).is_some() {
             // Dropped at the end, as `#[tokio::main]` does it.
             return match two_threads().block_on(serve(start)) {
@@ -249,6 +255,13 @@ async fn start(lease: Option<Duration>) -> Result<Node, Error> {
         Ok("own-signals") if is_runner => node.handle_signals(false).start().await,
         _ => node.start().await,
     }
+}
+
+async fn help(start: impl Future<Output = Result<Node, Error>>) -> Result<(), Error> {
+    let (is_runner, mut line) = (start.await?.is_runner(), String::new());
+    std::io::stdin().read_line(&mut line).expect("a line of text");
+    println!("{is_runner} {line}");
+    Ok(())
 }
 
 /// What a runner does.

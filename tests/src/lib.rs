@@ -27,7 +27,7 @@ mod spy;
 mod wait;
 
 pub use self::harness::{
-    AFTER_SERVE, BEFORE_START, BEHAVIOUR, FAILSAFE, Greeting, JOINED, LEASE, LEAVE_DESCRIPTOR_LIMIT, Outcome,
+    AFTER_SERVE, BEFORE_START, BEHAVIOUR, FAILSAFE, Greeting, HELPER, JOINED, LEASE, LEAVE_DESCRIPTOR_LIMIT, Outcome,
     RUNNER_ADVERTISE, Suite, WORDS, long_trial, node, trial,
 };
 pub use self::journal::{Entry, Journal, OnDrop};

@@ -1,8 +1,8 @@
 //! The thread that starts processes.
 //!
-//! A `fork` copies the page tables of this process, which takes long where it has much memory, so it must not be done
-//! on a thread that others wait for. And the kernel ends a runner with the *thread* that started it, as long as the
-//! runner has not joined, so that thread must not end.
+//! It waits until the new process has loaded its executable, which a slow disk can hold up, so it must be a thread that
+//! nobody else waits for. And the kernel ends a runner with the *thread* that started it, as long as the runner has not
+//! joined, so that thread must not end.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,13 +60,15 @@ fn serve(requests: &Receiver<Request>) {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Stdio;
     use std::time::Duration;
 
     use super::*;
 
+    /// Ends when nobody has the other end of its standard input, as a runner does.
     fn sleeper() -> Command {
-        let mut command = Command::new("sleep");
-        command.arg("1000").kill_on_drop(true);
+        let mut command = Command::new("cat");
+        command.stdin(Stdio::piped()).kill_on_drop(true);
         command
     }
 

@@ -1,9 +1,12 @@
 //! Invitations that are used twice, by others, or are none.
 
+use std::io::{self, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::{Output, Stdio};
 
 use flame_actors::{FLAME_PARENT, Pool, task};
-use flame_tests::{BEFORE_START, Runners, Spy, eventually, node, trials, until};
+use flame_tests::{BEFORE_START, HELPER, Runners, Spy, eventually, node, trials, until};
 use libtest_mimic::Trial;
 
 use crate::tls::{Invitation, framed};
@@ -15,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         an_invitation_of_a_pool_that_has_ended_is_refused,
         what_is_no_invitation_is_a_clear_error,
         an_empty_line_on_standard_input_is_a_clear_error,
+        what_a_task_starts_is_no_runner,
         garbage_from_a_runners_identity_harms_nobody,
         a_token_is_good_for_its_own_identity_only,
     ]
@@ -81,9 +85,38 @@ async fn what_is_no_invitation_is_a_clear_error() {
     }
 }
 
-/// Standard input is empty here, where an invitation is announced on it.
+/// A pipe, and the value of `FLAME_PARENT` that names it.
+fn pipe() -> (io::PipeReader, io::PipeWriter, String) {
+    let (read, write) = io::pipe().unwrap();
+    let inode = std::fs::metadata(format!("/proc/self/fd/{}", read.as_raw_fd())).unwrap().ino();
+    (read, write, format!("pipe {inode}"))
+}
+
 async fn an_empty_line_on_standard_input_is_a_clear_error() {
-    assert_refused(&join_with("stdin").await, "invitation");
+    let (read, mut write, value) = pipe();
+    writeln!(write).unwrap();
+    let mut command = tokio::process::Command::new("/proc/self/exe");
+    command.env(FLAME_PARENT, value).stdin(read).kill_on_drop(true);
+    let output = eventually("the end of a process that cannot join", command.output()).await.expect("it starts");
+    assert_refused(&output, "invitation");
+}
+
+/// What it has inherited is for its parent. Its standard input belongs to it, whatever comes there.
+async fn what_a_task_starts_is_no_runner() {
+    let fly = Runners::Fly.start().await;
+    let processes = Runners::Processes.start().await;
+    for pool in [&processes, &fly] {
+        let said = pool.call(task!([] -> String {
+            let mut helper = std::process::Command::new("/proc/self/exe");
+            helper.env(HELPER, "1").stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut helper = helper.spawn().expect("it starts");
+            writeln!(helper.stdin.take().expect("it was asked for"), "a line of its own").expect("it is read");
+            let output = helper.wait_with_output().expect("it ends");
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        }));
+        assert_eq!(eventually("a call", said).await.unwrap(), "false a line of its own");
+        pool.shutdown().await;
+    }
 }
 
 /// A process that has read the invitation of a runner that is on its way.
