@@ -13,6 +13,7 @@
 
 mod decode;
 mod encode;
+mod stack;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,10 +36,6 @@ pub const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
 /// The most levels of arrays, maps, structs, options and newtypes inside each other.
 const MAX_DEPTH: usize = 128;
-
-/// When there is less stack left, the next level of a value gets one of [`MORE_STACK`].
-const LEAST_STACK: usize = 512 * 1024;
-const MORE_STACK: usize = 4 * 1024 * 1024;
 
 /// The first bytes of values, in MessagePack and beyond.
 mod mark {
@@ -108,8 +105,8 @@ pub(crate) fn to_compact<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
 fn encode<const NAMED: bool, T: Serialize>(value: &T) -> Result<(Vec<u8>, bool), Error> {
     let what = || std::any::type_name::<T>().to_owned();
     let encoded = without_panic("encoder", || {
-        let mut encoder = Encoder::<NAMED>::default();
-        with_stack(|| value.serialize(&mut encoder))?;
+        let mut encoder = Encoder::<NAMED>::new();
+        encoder.encode(value)?;
         Ok(encoder)
     });
     let encoder = encoded.map_err(|fault| Error::Encode { what: what(), reason: fault.0 })?;
@@ -127,7 +124,7 @@ fn encode<const NAMED: bool, T: Serialize>(value: &T) -> Result<(Vec<u8>, bool),
 pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let decoded = without_panic("decoder", || {
         let mut decoder = Decoder::new(bytes);
-        let value = with_stack(|| T::deserialize(&mut decoder))?;
+        let value = decoder.decode(|decoder| T::deserialize(decoder))?;
         decoder.finish().map(|()| value)
     });
     decoded.map_err(|fault| Error::Decode { what: std::any::type_name::<T>().to_owned(), reason: fault.0 })
@@ -136,13 +133,6 @@ pub fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 fn without_panic<T>(whose: &str, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|panic| Err(Fault::new(format!("its {whose} panicked: {}", panic_text(panic)))))
-}
-
-/// Runs one level of an encoder or a decoder, on another stack when little is left of this one.
-///
-/// A level of a user's type may take any size: 128 structs of 8 KiB are more than the 2 MiB of a thread.
-fn with_stack<T>(level: impl FnOnce() -> T) -> T {
-    stacker::maybe_grow(LEAST_STACK, MORE_STACK, level)
 }
 
 /// Why something was not encoded or decoded.

@@ -6,7 +6,8 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::{Fault, MAX_DEPTH, mark, with_stack};
+use super::stack::{self, Stack};
+use super::{Fault, MAX_DEPTH, mark};
 
 /// serde_json's name for text that it passes through, which asks for a newtype and wants a map.
 const RAW_JSON: &str = "$serde_json::private::RawValue";
@@ -16,6 +17,7 @@ const RAW_JSON: &str = "$serde_json::private::RawValue";
 pub(super) struct Decoder<'de> {
     rest: &'de [u8],
     depth: usize,
+    stack: Stack,
 }
 
 /// The next piece of the bytes. Of an array or map it is the number of elements or entries, which follow.
@@ -38,7 +40,7 @@ enum Token<'de> {
 
 impl<'de> Decoder<'de> {
     pub(super) fn new(bytes: &'de [u8]) -> Self {
-        Self { rest: bytes, depth: 0 }
+        Self { rest: bytes, depth: 0, stack: Stack::here() }
     }
 
     /// Checks that nothing is left.
@@ -123,13 +125,27 @@ impl<'de> Decoder<'de> {
         })
     }
 
+    /// Decodes something, with enough stack.
+    pub(super) fn decode<T>(&mut self, decode: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
+        if !self.stack.is_short() {
+            return decode(self);
+        }
+        let before = self.stack;
+        let value = stack::on_another(|stack| {
+            self.stack = stack;
+            decode(self)
+        })?;
+        self.stack = before;
+        Ok(value)
+    }
+
     /// Decodes something inside this value.
     fn nested<T>(&mut self, decode: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(Fault::too_deep());
         }
-        let value = with_stack(|| decode(self))?;
+        let value = self.decode(decode)?;
         self.depth -= 1;
         Ok(value)
     }

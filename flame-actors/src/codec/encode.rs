@@ -5,16 +5,18 @@ use serde::ser::{
     SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-use super::{Fault, MAX_DEPTH, MAX_MESSAGE_BYTES, mark, with_stack};
+use super::stack::{self, Stack};
+use super::{Fault, MAX_DEPTH, MAX_MESSAGE_BYTES, mark};
 
 /// Encodes one value.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Encoder<const NAMED: bool> {
     bytes: Vec<u8>,
     /// How many bytes there would be. Past the limit they are counted and not kept.
     size: usize,
     depth: usize,
     has_wide: bool,
+    stack: Stack,
 }
 
 /// An array or map whose header may have to be written again.
@@ -66,6 +68,10 @@ fn header(kind: Kind, len: usize) -> Result<([u8; 5], usize), Fault> {
 }
 
 impl<const NAMED: bool> Encoder<NAMED> {
+    pub(super) fn new() -> Self {
+        Self { bytes: Vec::new(), size: 0, depth: 0, has_wide: false, stack: Stack::here() }
+    }
+
     /// Returns the bytes; `Err` has their number when there are too many.
     pub(super) fn finish(self) -> Result<Vec<u8>, usize> {
         if self.is_over() { Err(self.size) } else { Ok(self.bytes) }
@@ -121,13 +127,27 @@ impl<const NAMED: bool> Encoder<NAMED> {
         self.put_long([mark::STR_8, mark::STR_16, mark::STR_32], text.as_bytes())
     }
 
+    /// Encodes a value, with enough stack.
+    pub(super) fn encode<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
+        if !self.stack.is_short() {
+            return value.serialize(self);
+        }
+        let before = self.stack;
+        stack::on_another(|stack| {
+            self.stack = stack;
+            value.serialize(&mut *self)
+        })?;
+        self.stack = before;
+        Ok(())
+    }
+
     /// Encodes a value inside another.
     fn nested<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(Fault::too_deep());
         }
-        with_stack(|| value.serialize(&mut *self))?;
+        self.encode(value)?;
         self.depth -= 1;
         Ok(())
     }
