@@ -174,7 +174,9 @@ impl Node {
     /// # }
     /// ```
     pub fn provide<T: Send + Sync + 'static>(&self, value: T) {
-        self.0.provided.write().insert(TypeId::of::<T>(), Arc::new(value));
+        let before = self.0.provided.write().insert(TypeId::of::<T>(), Arc::new(value));
+        // Without the lock: it is the application's, and its destructor may ask for something that was provided.
+        drop(before);
     }
 
     pub(crate) fn provided<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {

@@ -1,12 +1,13 @@
 //! What a task finds around itself: until when it may run, and whether it was told to end.
 
 use std::future::{pending, ready};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, call};
-use flame_actors::{Cancelled, Message, Pool, cancelled, deadline, placeable, remote, task};
+use flame_actors::{Cancelled, Message, Pool, cancelled, deadline, placeable, provided, remote, task};
 use flame_tests::process::{Signal, is_alive};
-use flame_tests::{Entry, Journal, Role, Runners, everywhere, node, trials, until};
+use flame_tests::{Entry, Journal, Role, Runners, eventually, everywhere, node, trials, until};
 use futures_util::FutureExt;
 use libtest_mimic::Trial;
 use parking_lot::Mutex;
@@ -29,6 +30,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         outside_tasks_there_is_nothing_to_find,
         a_task_that_has_returned_is_never_cancelled,
         a_runner_without_its_parent_tells_the_tasks_that_it_ends,
+        what_was_provided_before_may_use_the_node_when_it_is_dropped,
     ]);
     trials
 }
@@ -268,4 +270,25 @@ async fn a_runner_without_its_parent_tells_the_tasks_that_it_ends() {
     linked.wait_for("cancelled").await;
     assert_eq!(unlinked.value("late").await, "true");
     until("the runner is gone", || !is_alive(runner)).await;
+}
+
+async fn what_was_provided_before_may_use_the_node_when_it_is_dropped() {
+    /// Notes what is there in its place.
+    struct Connection(u8, Arc<Mutex<Vec<u8>>>);
+    impl Drop for Connection {
+        fn drop(&mut self) {
+            if let Ok(next) = provided::<Self>() {
+                self.1.lock().push(next.0);
+            }
+        }
+    }
+    let noted = Arc::new(Mutex::new(Vec::new()));
+    let noted_by_it = Arc::clone(&noted);
+    let provide = tokio::task::spawn_blocking(move || {
+        for number in 1..4 {
+            node().provide(Connection(number, Arc::clone(&noted_by_it)));
+        }
+    });
+    eventually("it is provided", provide).await.unwrap();
+    assert_eq!(*noted.lock(), [2, 3]);
 }
