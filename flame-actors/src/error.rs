@@ -184,12 +184,10 @@ impl Error {
             | Self::Boot { pool: what, reason, .. }
             | Self::BuildMismatch { parent: what, runner: reason } => vec![what, reason],
             Self::Timeout { what, .. } | Self::TooLarge { what, .. } => vec![what],
-            Self::RunnerLost { .. }
-            | Self::PoolFull { .. }
-            | Self::NoRunner { .. }
-            | Self::PoolClosed { .. }
-            | Self::NoNode
-            | Self::NoReply => Vec::new(),
+            Self::RunnerLost { cause, .. } => cause.text().into_iter().collect(),
+            Self::PoolFull { .. } | Self::NoRunner { .. } | Self::PoolClosed { .. } | Self::NoNode | Self::NoReply => {
+                Vec::new()
+            }
         }
     }
 }
@@ -238,6 +236,14 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// The text that can be of any length.
+    fn text(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Refused(text) | Self::Protocol(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// One word for it, as logs and metrics have it: `exited`, `signalled`, `lease_expired`, …
     pub fn kind(&self) -> &'static str {
         match self {
@@ -310,6 +316,20 @@ pub enum ChildError {
         /// How it ended, or why it was not placed again, each time within the period.
         history: Vec<String>,
     },
+}
+
+impl ChildError {
+    /// The texts that can be of any length. Of a history that is longer the last so many are left.
+    pub(crate) fn texts(&mut self, most: usize) -> Vec<&mut String> {
+        match self {
+            Self::Failed(text) | Self::Panicked(text) => vec![text],
+            Self::RunnerLost { cause, .. } => cause.text().into_iter().collect(),
+            Self::TooManyRestarts { history, .. } => {
+                history.drain(..history.len().saturating_sub(most));
+                history.iter_mut().collect()
+            }
+        }
+    }
 }
 
 fn last(history: &[String]) -> &str {

@@ -166,12 +166,15 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// So much of a text is kept when its frame's head would be too long.
-const CLIPPED_BYTES: usize = 16 * 1024;
+/// So much is kept of all texts of a frame whose head would be too long, and so much of one of them.
+const CLIPPED_BYTES: usize = 48 * 1024;
+const CLIPPED_TEXT_BYTES: usize = 16 * 1024;
+/// So many ends of a history are kept, the last ones.
+const CLIPPED_ENDS: usize = 16;
 
-fn clip(text: &mut String) {
-    if text.len() > CLIPPED_BYTES {
-        text.truncate(text.floor_char_boundary(CLIPPED_BYTES));
+fn clip(text: &mut String, most: usize) {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
         text.push('…');
     }
 }
@@ -179,21 +182,21 @@ fn clip(text: &mut String) {
 impl Frame {
     /// The same with its texts cut to a length that a head can hold.
     pub(crate) fn clipped(mut self) -> Self {
-        match &mut self {
+        let texts = match &mut self {
             Self::Ran { outcome: Err(err), .. }
             | Self::Placed { outcome: Err(err), .. }
-            | Self::Reply { outcome: Err(err), .. } => err.texts().into_iter().for_each(clip),
-            Self::Exited { exit, .. } | Self::Down { exit, .. } => match exit {
-                Exit::Stopped(Some(text)) | Exit::Failed(ChildError::Failed(text) | ChildError::Panicked(text)) => {
-                    clip(text)
-                }
-                Exit::Stopped(None) | Exit::Failed(_) => {}
-            },
-            Self::Child { order: Order::Stop(Some(text)), .. } | Self::Actor { order: Order::Stop(Some(text)), .. } => {
-                clip(text);
+            | Self::Reply { outcome: Err(err), .. } => err.texts(),
+            Self::Exited { exit: Exit::Failed(err), .. } | Self::Down { exit: Exit::Failed(err), .. } => {
+                err.texts(CLIPPED_ENDS)
             }
-            _ => {}
-        }
+            Self::Exited { exit: Exit::Stopped(Some(text)), .. }
+            | Self::Down { exit: Exit::Stopped(Some(text)), .. }
+            | Self::Child { order: Order::Stop(Some(text)), .. }
+            | Self::Actor { order: Order::Stop(Some(text)), .. } => vec![text],
+            _ => Vec::new(),
+        };
+        let most = CLIPPED_TEXT_BYTES.min(CLIPPED_BYTES / texts.len().max(1));
+        texts.into_iter().for_each(|text| clip(text, most));
         self
     }
 }
@@ -319,6 +322,7 @@ fn decode(mut body: Bytes) -> Result<(Frame, Bytes), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Cause;
     use proptest::prelude::*;
 
     fn run() -> Frame {
@@ -338,6 +342,27 @@ mod tests {
         let mut reader = Reader::default();
         let seen: Vec<_> = wire.iter().flat_map(|byte| all(&mut reader, &[*byte])).collect();
         assert_eq!(seen, [(run(), b"body".to_vec()), (Frame::Ready, Vec::new())]);
+    }
+
+    #[test]
+    fn an_end_of_any_length_can_be_sent() {
+        let history: Vec<String> = (0..10_000).map(|number| format!("{number}{}", "ä".repeat(20_000))).collect();
+        let (max_restarts, period) = (history.len() - 1, Duration::MAX);
+        let exit = Exit::Failed(ChildError::TooManyRestarts { max_restarts, period, history });
+        let head = head(Frame::Exited { id: 1, exit }).unwrap();
+        match codec::from_bytes(&head).unwrap() {
+            Frame::Exited { exit: Exit::Failed(ChildError::TooManyRestarts { history, .. }), .. } => {
+                assert_eq!(history.len(), 16);
+                assert!(history[15].starts_with("9999ä") && history[15].ends_with("ä…"), "the last one is there");
+            }
+            other => panic!("{other:?}"),
+        }
+        for cause in [Cause::Refused("x".repeat(100_000)), Cause::Protocol("x".repeat(100_000))] {
+            let error = Error::RunnerLost { node: "n".to_owned(), cause: cause.clone() };
+            assert!(super::head(Frame::Placed { id: 1, outcome: Err(error) }).is_ok());
+            let exit = Exit::Failed(ChildError::RunnerLost { node: "n".to_owned(), cause });
+            assert!(super::head(Frame::Down { node: None, pid: 1, exit }).is_ok());
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         a_panic_reaches_the_placing_actor_with_its_text,
         a_very_long_error_reaches_the_placing_actor,
         a_very_long_reason_reaches_the_placing_actor,
+        a_very_long_history_reaches_the_placing_actor,
         a_stop_runs_the_real_childs_post_stop,
         an_error_of_post_stop_reaches_the_placing_actor,
         a_stop_harms_no_sibling,
@@ -81,6 +82,24 @@ async fn a_very_long_error_reaches_the_placing_actor(on: Runners) {
         End::Failed(ChildError::Failed(text)) => assert!(text.starts_with("xxxx"), "{} bytes", text.len()),
         other => panic!("{other:?}"),
     }
+    pool.shutdown().await;
+}
+
+/// Texts that are as long as a frame leaves them: together they are longer than one can be.
+async fn a_very_long_history_reaches_the_placing_actor(on: Runners) {
+    let pool = on.start().await;
+    let (home, ends) = Home::start().await;
+    let child = place(&pool, &Journal::new(), &home).await;
+    let history = vec!["x".repeat(16 * 1024); 5];
+    let failure = ChildError::TooManyRestarts { max_restarts: 4, period: Duration::from_secs(5), history };
+    last_word(&child, ProbeMsg::FailLike(failure));
+    match eventually("its end", ends.of(&child)).await {
+        End::Failed(ChildError::TooManyRestarts { max_restarts: 4, history, .. }) => {
+            assert!(history.len() == 5 && history.iter().all(|text| text.starts_with("xxxx")));
+        }
+        other => panic!("{other:?}"),
+    }
+    until("its slot is free", || pool.status().runners.iter().all(|runner| runner.slots_used == 0)).await;
     pool.shutdown().await;
 }
 

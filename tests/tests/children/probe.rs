@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flame_actors::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, call};
-use flame_actors::{ActorAddr, Message, Pool, placeable};
+use flame_actors::{ActorAddr, ChildError, Message, Pool, placeable};
 use flame_tests::{Entry, Journal, OnDrop};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ pub(crate) enum ProbeMsg {
     /// Kills itself.
     Kill,
     Fail(String),
+    /// Fails as what supervises children that ended too often.
+    FailLike(ChildError),
     Panic(String),
     Ignore(RpcReplyPort<u64>),
     /// Keeps the reply port and never uses it.
@@ -158,6 +160,7 @@ impl Actor for Probe {
             ProbeMsg::Stop(reason) => myself.stop(reason),
             ProbeMsg::Kill => myself.kill(),
             ProbeMsg::Fail(text) => return Err(text.into()),
+            ProbeMsg::FailLike(err) => return Err(err.into()),
             ProbeMsg::Panic(text) => panic!("{text}"),
             ProbeMsg::Ignore(reply) => drop(reply),
             ProbeMsg::Keep(reply) => state.kept.push(reply),
