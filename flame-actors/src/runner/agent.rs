@@ -307,6 +307,10 @@ impl Agent {
         });
         if let Some(entered) = self.work.lock().starting.get_mut(&id) {
             entered.end.abort = Some(doing.abort_handle());
+            if entered.condemned {
+                // While it was being spawned, as for a task.
+                doing.abort();
+            }
         }
     }
 
