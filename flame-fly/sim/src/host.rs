@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{SigHandler, Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
@@ -203,11 +203,19 @@ fn end_with_its_thread(command: &mut Command) {
     let parent = Pid::this();
     let prepare = move || {
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+        // A machine inherits nothing: a shell has had a command in the background ignore SIGINT.
+        for signal in Signal::iterator().filter(|signal| !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP)) {
+            // SAFETY: no handler is set, and there is no other thread here.
+            #[expect(unsafe_code, reason = "nix cannot know that it is no handler")]
+            unsafe {
+                nix::sys::signal::signal(signal, SigHandler::SigDfl)?;
+            }
+        }
         // It may have ended between the fork and this.
         if Pid::parent() == parent { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
     };
-    // SAFETY: between fork and exec there are two system calls and neither memory nor locks of other threads.
-    #[expect(unsafe_code, reason = "the only way to ask for this signal, and it is two system calls")]
+    // SAFETY: between fork and exec there are system calls and neither memory nor locks of other threads.
+    #[expect(unsafe_code, reason = "the only way to ask for this, and it is system calls")]
     unsafe {
         command.pre_exec(prepare);
     }
