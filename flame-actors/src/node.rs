@@ -22,6 +22,7 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -92,6 +93,8 @@ struct AsRunner {
     agent: Arc<Agent>,
     /// Then it was booted as a process on its parent's computer, and what its work has started is there too.
     has_lifeline: bool,
+    /// Whether its `main` has come to `serve`.
+    has_served: AtomicBool,
 }
 
 static NODE: OnceCell<Node> = OnceCell::const_new();
@@ -236,6 +239,7 @@ impl Node {
                 agent.stop();
             });
         }
+        runner.has_served.store(true, Ordering::Release);
         runner.agent.ready();
         runner.agent.stopped().await;
         runner.agent.reported().await;
@@ -257,6 +261,21 @@ impl Node {
         };
         runner.agent.leave();
         Ok(())
+    }
+
+    /// Refuses what would boot a runner from a `main` that has forgotten what it is: each of them would boot the next.
+    pub(crate) fn check_serves(&self) -> Result<(), Error> {
+        match &self.0.runner {
+            Some(runner) if !runner.has_served.load(Ordering::Acquire) => {
+                let pool = runner.parent.pool();
+                let reason = format!(
+                    "this process is a runner of pool \"{pool}\" and has not come to it. Say in `main`, once the pools are \
+                     started and before any work: `if node.is_runner() {{ return node.serve().await }}`"
+                );
+                Err(Error::Config { option: "serve".to_owned(), reason })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Ends every pool of this node, each as [`Pool::shutdown`] does.

@@ -27,7 +27,7 @@ pub const LEAVE_DESCRIPTOR_LIMIT: &str = "FLAME_TEST_LEAVE_DESCRIPTOR_LIMIT";
 pub(crate) const LISTEN: &str = "FLAME_TEST_LISTEN";
 /// Where its runners reach it.
 pub(crate) const ADVERTISE: &str = "FLAME_TEST_ADVERTISE";
-/// How a runner misbehaves: `exit-3`, `exit-0`, `never-serve`, `other-build`, `own-signals`; soon after it serves:
+/// How a runner misbehaves: `exit-3`, `exit-0`, `never-serve`, `forget-to-serve`, `other-build`, `own-signals`; soon after it serves:
 /// `serve-and-exit-` with a code, `serve-and-leave`.
 pub const BEHAVIOUR: &str = "FLAME_TEST_BEHAVIOUR";
 /// A journal in which a runner that never serves notes `joined=` and its process.
@@ -280,7 +280,11 @@ async fn serve(start: impl Future<Output = Result<Node, Error>>) -> Result<ExitC
     }
     let node = start.await?;
     node.provide(Greeting(format!("hello from {}", node.name())));
-    let _nested = Pool::builder("nested").max(2).backend(ProcessBackend::new()).start(&node).await?;
+    let nested = Pool::builder("nested").max(2).backend(ProcessBackend::new()).start(&node).await?;
+    if behaviour == "forget-to-serve" {
+        // What the parent's `main` does next.
+        nested.call(flame_actors::task!([] {})).await?;
+    }
     if behaviour == "never-serve" {
         if let Some(path) = std::env::var_os(JOINED) {
             Entry::at(path).note(format_args!("joined={}", std::process::id()));

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
@@ -177,7 +178,8 @@ impl NodeBuilder {
         let session = Session::start(&name, Some(welcome.cookie.clone())).await?;
         let parent = invitation.parent();
         let has_lifeline = lifeline.is_some();
-        let runner = AsRunner { parent, agent: Arc::clone(&agent), has_lifeline };
+        let has_served = AtomicBool::new(false);
+        let runner = AsRunner { parent, agent: Arc::clone(&agent), has_lifeline, has_served };
         let given_name = name.to_string();
         let node = self.into_node(
             name,

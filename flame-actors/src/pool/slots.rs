@@ -34,7 +34,7 @@ impl Pool {
     /// Asks for a slot. There is one at once, or a place in the queue.
     ///
     /// # Errors
-    /// [`Error::PoolFull`] and [`Error::PoolClosed`].
+    /// [`Error::PoolFull`], [`Error::PoolClosed`], and [`Error::Config`] on a runner that does not serve yet.
     pub(crate) fn ask(&self) -> Result<Asked, Error> {
         self.ask_within(self.0.config.max_waiting)
     }
@@ -45,6 +45,7 @@ impl Pool {
     }
 
     fn ask_within(&self, max_waiting: usize) -> Result<Asked, Error> {
+        self.0.node.check_serves()?;
         let mut state = self.ranked();
         let ticket = state.scale.queue.ticket();
         let answer = self.answer(&mut state, ticket, max_waiting)?;

@@ -22,6 +22,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         what_a_runner_printed_that_never_joins_is_told,
         what_a_runner_printed_that_joins_and_never_serves_is_told,
         a_runner_that_joins_and_never_serves_is_destroyed,
+        a_runner_that_forgets_to_serve_boots_nothing_and_says_why,
         a_runner_that_never_joins_is_destroyed,
         a_cast_waits_for_a_boot_that_succeeds_later,
         a_pool_that_shuts_down_while_it_boots_leaves_nothing_behind,
@@ -116,6 +117,15 @@ async fn destroyed_in_time(spy: Spy, what: &str) {
     until("the process is gone", || !process::is_alive(pid)).await;
     let err = call.await.unwrap().unwrap_err();
     assert!(matches!(&err, Error::Boot { reason, .. } if reason.contains("2s") && reason.contains(what)), "{err}");
+    pool.shutdown().await;
+}
+
+async fn a_runner_that_forgets_to_serve_boots_nothing_and_says_why() {
+    let pool = Runners::Processes.pool().backend(misbehaving("forget-to-serve")).max(1).start(&node()).await.unwrap();
+    let reason = reason_of(&pool).await;
+    for words in ["serve: this process is a runner of pool", "node.is_runner()", "code 9"] {
+        assert!(reason.contains(words), "{words}: {reason}");
+    }
     pool.shutdown().await;
 }
 
