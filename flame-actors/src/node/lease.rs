@@ -12,8 +12,12 @@ const LONGEST_BEAT: Duration = Duration::from_secs(1);
 /// What an answer may take on its way while all is well.
 const SLACK: Duration = Duration::from_millis(100);
 
+/// A runner that finds its lease over reads for this long what lies unread: it may have stood still itself, and an answer
+/// of its parent proves that the parent has not given up.
+const LAST_LOOK: Duration = Duration::from_millis(100);
+
 /// So much longer does a parent wait: its runner has ended its work by then, and not only decided to.
-const HEAD_START: Duration = Duration::from_millis(300);
+const HEAD_START: Duration = Duration::from_millis(300).saturating_add(LAST_LOOK);
 
 /// A point in time, by two clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +47,8 @@ fn read(clock: ClockId) -> Duration {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     Good,
-    /// The world's clock has left ours behind: it was set, or this machine stood still. Nothing is taken or said
-    /// before a heartbeat from after it is acknowledged.
+    /// Nothing is taken or said before a heartbeat is acknowledged. The world's clock has left ours behind: it was set,
+    /// or this machine stood still; then the heartbeat has to be from after that. Or a runner has its [`LAST_LOOK`].
     Unproven,
     Expired,
 }
@@ -70,12 +74,23 @@ pub(crate) struct Lease {
     next: u64,
     /// The heartbeat from which on an acknowledgement proves that we are believed in.
     proof: Option<u64>,
+    /// When a runner has first seen that its lease is over.
+    over_since: Option<Moment>,
     under_way: VecDeque<(u64, Moment)>,
 }
 
 impl Lease {
     pub(crate) fn new(side: Side, period: Duration, now: Moment) -> Self {
-        Self { side, period, alive: now, looked: now, next: 0, proof: None, under_way: VecDeque::new() }
+        Self {
+            side,
+            period,
+            alive: now,
+            looked: now,
+            next: 0,
+            proof: None,
+            over_since: None,
+            under_way: VecDeque::new(),
+        }
     }
 
     /// How often a heartbeat is sent.
@@ -140,17 +155,21 @@ impl Lease {
         self.looked = now;
         let (silent, _) = apart(self.alive);
         if silent > self.limit() {
-            Standing::Expired
-        } else if self.proof.is_some() {
-            Standing::Unproven
-        } else {
-            Standing::Good
+            let (since_seen, _) = apart(*self.over_since.get_or_insert(now));
+            let looks = self.side == Side::Runner && since_seen < LAST_LOOK;
+            return if looks { Standing::Unproven } else { Standing::Expired };
         }
+        self.over_since = None;
+        if self.proof.is_some() { Standing::Unproven } else { Standing::Good }
     }
 
     /// How long it takes until it expires, without another word.
     pub(crate) fn left(&self, now: Moment) -> Duration {
-        self.alive.after(self.limit()).boot.saturating_sub(now.boot)
+        let end = match self.over_since {
+            Some(since) if self.side == Side::Runner => since.after(LAST_LOOK),
+            _ => self.alive.after(self.limit()),
+        };
+        end.boot.saturating_sub(now.boot)
     }
 }
 
@@ -176,8 +195,17 @@ mod tests {
 
     /// The limit of these leases, on a runner: 8 s, a beat of half a second, and the slack.
     const LIMIT: u64 = 8_600;
-    /// How much longer the parent waits, in milliseconds.
+    /// How long a runner looks at what lies unread, in milliseconds.
+    const LOOK: u64 = 100;
+    /// How much longer than that the parent waits, in milliseconds.
     const LEAD: u64 = 300;
+
+    /// What becomes of a runner's lease that is seen to be over at this moment.
+    fn end(lease: &mut Lease, seen: Moment) -> Standing {
+        assert_eq!(lease.standing(seen), Standing::Unproven, "it looks at what lies unread");
+        assert_eq!(lease.left(seen), LAST_LOOK);
+        lease.standing(seen.after(LAST_LOOK))
+    }
 
     #[test]
     fn it_counts_from_the_sending_of_the_last_acknowledged_heartbeat() {
@@ -187,14 +215,14 @@ mod tests {
         lease.acknowledged(first);
         assert_eq!(lease.standing(at(1_000 + LIMIT)), Standing::Good);
         assert_eq!(lease.left(at(1_000 + LIMIT)), Duration::ZERO);
-        assert_eq!(lease.standing(at(1_001 + LIMIT)), Standing::Expired, "the second one was not acknowledged");
+        assert_eq!(end(&mut lease, at(1_001 + LIMIT)), Standing::Expired, "the second one was not acknowledged");
     }
 
     #[test]
     fn an_acknowledgement_of_something_never_sent_changes_nothing() {
         let mut lease = lease(Side::Runner);
         lease.acknowledged(99);
-        assert_eq!(lease.standing(at(LIMIT + 1)), Standing::Expired);
+        assert_eq!(end(&mut lease, at(LIMIT + 1)), Standing::Expired);
     }
 
     #[test]
@@ -202,9 +230,9 @@ mod tests {
         let (mut parent, mut runner) = (lease(Side::Parent), lease(Side::Runner));
         parent.heard(at(3_000));
         runner.heard(at(3_000));
-        assert_eq!(parent.standing(at(3_000 + LIMIT + LEAD)), Standing::Good);
-        assert_eq!(parent.standing(at(3_001 + LIMIT + LEAD)), Standing::Expired);
-        assert_eq!(runner.standing(at(3_000 + LIMIT)), Standing::Expired, "hearing does not prove being heard");
+        assert_eq!(parent.standing(at(3_000 + LIMIT + LOOK + LEAD)), Standing::Good);
+        assert_eq!(parent.standing(at(3_001 + LIMIT + LOOK + LEAD)), Standing::Expired);
+        assert_eq!(end(&mut runner, at(3_000 + LIMIT)), Standing::Expired, "hearing does not prove being heard");
     }
 
     #[test]
@@ -224,7 +252,22 @@ mod tests {
         let number = lease.beat(at(100)).expect("a runner sends heartbeats");
         lease.acknowledged(number);
         let woken = Moment { boot: at(100).boot + PERIOD * 2, wall: at(100).wall + PERIOD * 2 };
-        assert_eq!(lease.standing(woken), Standing::Expired);
+        assert_eq!(end(&mut lease, woken), Standing::Expired);
+    }
+
+    /// It stood still, and its parent did not.
+    #[test]
+    fn an_answer_that_lies_unread_counts_however_late_it_is_read() {
+        let mut lease = lease(Side::Runner);
+        let first = lease.beat(at(100)).expect("a runner sends heartbeats");
+        lease.acknowledged(first);
+        let second = lease.beat(at(LIMIT - 100)).expect("a runner sends heartbeats");
+        let woken = at(2 * LIMIT - 200);
+        assert_eq!(lease.standing(woken), Standing::Unproven);
+        lease.acknowledged(second);
+        assert_eq!(lease.standing(woken), Standing::Good);
+        assert_eq!(lease.left(woken), Duration::from_millis(100));
+        assert_eq!(end(&mut lease, at(2 * LIMIT - 99)), Standing::Expired, "each time it looks once");
     }
 
     /// A virtual machine that was frozen with all its clocks, or whose clock was set: only the parent can tell.
@@ -241,7 +284,7 @@ mod tests {
         lease.acknowledged(new);
         assert_eq!(lease.standing(woken), Standing::Good);
         let late = Moment { boot: at(201 + LIMIT).boot, wall: woken.wall + PERIOD };
-        assert_eq!(lease.standing(late), Standing::Expired);
+        assert_eq!(end(&mut lease, late), Standing::Expired);
     }
 
     #[test]
