@@ -204,9 +204,13 @@ impl Frame {
 /// More than this is no frame of ours: the greatest body with room for its head.
 const MAX_FRAME_BYTES: usize = MAX_MESSAGE_BYTES + 64 * 1024;
 
-/// Encodes the head of a frame.
-fn encode_head(frame: &Frame) -> Vec<u8> {
-    codec::to_compact(frame).expect("heads are plain data")
+fn encode_head(frame: &Frame) -> Result<Vec<u8>, Error> {
+    let head = codec::to_compact(frame)?;
+    if fits(&head) {
+        return Ok(head);
+    }
+    let limit = usize::from(u16::MAX);
+    Err(Error::TooLarge { what: "a frame's head".to_owned(), size: head.len(), limit })
 }
 
 /// The head of a frame, for the wire.
@@ -214,16 +218,11 @@ fn encode_head(frame: &Frame) -> Vec<u8> {
 /// # Errors
 /// [`Error::TooLarge`].
 pub(crate) fn head(frame: Frame) -> Result<Vec<u8>, Error> {
-    let mut head = encode_head(&frame);
-    if !fits(&head) {
+    match encode_head(&frame) {
         // Somebody waits for what it says, so it is said in fewer words.
-        head = encode_head(&frame.clipped());
+        Err(Error::TooLarge { .. }) => encode_head(&frame.clipped()),
+        head => head,
     }
-    if !fits(&head) {
-        let limit = usize::from(u16::MAX);
-        return Err(Error::TooLarge { what: "a frame's head".to_owned(), size: head.len(), limit });
-    }
-    Ok(head)
 }
 
 /// A frame that is longer than this is sent in parts of this size.
@@ -337,8 +336,8 @@ mod tests {
     #[test]
     fn a_frame_comes_back_whole_from_any_pieces() {
         let mut wire = BytesMut::new();
-        assert!(!Writing::new(&encode_head(&run()), b"body").put(&mut wire));
-        assert!(!Writing::new(&encode_head(&Frame::Ready), b"").put(&mut wire));
+        assert!(!Writing::new(&encode_head(&run()).unwrap(), b"body").put(&mut wire));
+        assert!(!Writing::new(&encode_head(&Frame::Ready).unwrap(), b"").put(&mut wire));
         let mut reader = Reader::default();
         let seen: Vec<_> = wire.iter().flat_map(|byte| all(&mut reader, &[*byte])).collect();
         assert_eq!(seen, [(run(), b"body".to_vec()), (Frame::Ready, Vec::new())]);
@@ -368,7 +367,7 @@ mod tests {
     #[test]
     fn a_heartbeat_overtakes_the_rest_of_a_long_frame() {
         let body: Vec<u8> = (0..3 * PART_BYTES).map(|n| n as u8).collect();
-        let (head, beat) = (encode_head(&run()), encode_head(&Frame::Ping(1)));
+        let (head, beat) = (encode_head(&run()).unwrap(), encode_head(&Frame::Ping(1)).unwrap());
         let mut long = Writing::new(&head, &body);
         let mut wire = BytesMut::new();
         while long.put(&mut wire) {
@@ -400,7 +399,7 @@ mod tests {
 
         #[test]
         fn any_body_comes_back(len in 0..4 * PART_BYTES) {
-            let (head, body) = (encode_head(&run()), vec![7; len]);
+            let (head, body) = (encode_head(&run()).unwrap(), vec![7; len]);
             let mut wire = BytesMut::new();
             let mut writing = Writing::new(&head, &body);
             while writing.put(&mut wire) {}
