@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use self::afresh::Value;
 use crate::node::join::{self, Build, HANDSHAKE_DEADLINE, Hello, Invitation, PROTOCOL, Purpose, Secret};
 use crate::node::{jitter, runtime, tls};
 use crate::report::report;
@@ -90,14 +91,9 @@ pub(crate) fn naming(pipe: impl AsFd) -> io::Result<String> {
     Ok(format!("{OVER_STDIN}{}", stat.st_ino))
 }
 
-/// Whether this value names the standard input of this process; `None` when it names no pipe at all.
-fn names_stdin(value: &str) -> Option<bool> {
-    value.starts_with(OVER_STDIN).then(|| naming(io::stdin()).is_ok_and(|stdin| stdin == value))
-}
-
 /// Whether a backend of this computer has started this process, and it has not joined yet.
 pub fn is_started_over_stdin() -> bool {
-    std::env::var(FLAME_PARENT).is_ok_and(|value| names_stdin(&value) == Some(true))
+    std::env::var(FLAME_PARENT).is_ok_and(|value| Value::of(&value) == Value::OverStdin)
 }
 
 /// What this process was booted with.
@@ -117,24 +113,17 @@ pub(crate) struct Lifeline {
 
 /// Finds out whether this process was booted as a runner.
 pub(crate) async fn booted() -> Result<Option<Booted>, Error> {
-    let has_lifeline = match std::env::var(FLAME_PARENT) {
-        Err(_) => return Ok(None),
-        Ok(value) if let Some(is_mine) = names_stdin(&value) => {
-            if !is_mine {
-                return Ok(None);
-            }
-            true
+    let Ok(value) = std::env::var(FLAME_PARENT) else { return Ok(None) };
+    let has_lifeline = match Value::of(&value) {
+        Value::OverStdin => true,
+        Value::OfThisProcess => false,
+        Value::OfAnother => return Ok(None),
+        Value::Other => {
+            let invitation = from_text(&value)?;
+            let err = afresh::start(&value);
+            report!(WARN, %err, "cannot start afresh: {FLAME_PARENT} stays in this process' environment");
+            return Ok(Some(Booted { invitation, lifeline: None }));
         }
-        Ok(value) => match afresh::Value::of(&value) {
-            afresh::Value::OfThisProcess => false,
-            afresh::Value::OfAnother => return Ok(None),
-            afresh::Value::Other => {
-                let invitation = from_text(&value)?;
-                let err = afresh::start(&value);
-                report!(WARN, %err, "cannot start afresh: {FLAME_PARENT} stays in this process' environment");
-                return Ok(Some(Booted { invitation, lifeline: None }));
-            }
-        },
     };
     // A thread of its own: a runtime would wait for it when `main` gives up.
     let (tx, read) = oneshot::channel();

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::FLAME_PARENT;
+use super::{FLAME_PARENT, OVER_STDIN, naming};
 
 /// What [`FLAME_PARENT`] says after the new start, before the process id.
 const STARTED_AFRESH: &str = "stdin of ";
@@ -18,15 +18,21 @@ const MAX_BYTES: usize = 32 * 1024;
 /// What a value of [`FLAME_PARENT`] says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Value {
+    /// It names the pipe that the standard input of this process is.
+    OverStdin,
     /// This process has started afresh.
     OfThisProcess,
-    /// This process was started by a runner that has, and is none itself.
+    /// It was for another process. A runner has started this one, which is none itself.
     OfAnother,
     Other,
 }
 
 impl Value {
     pub(super) fn of(value: &str) -> Self {
+        if value.starts_with(OVER_STDIN) {
+            let is_mine = naming(io::stdin()).is_ok_and(|stdin| stdin == value);
+            return if is_mine { Self::OverStdin } else { Self::OfAnother };
+        }
         match value.strip_prefix(STARTED_AFRESH) {
             None => Self::Other,
             Some(pid) if pid.parse() == Ok(std::process::id()) => Self::OfThisProcess,
@@ -72,5 +78,7 @@ mod tests {
         assert_eq!(of(std::process::id()), Value::OfThisProcess);
         assert_eq!(of(std::process::id() + 1), Value::OfAnother);
         assert_eq!(Value::of("gaFhAQ=="), Value::Other);
+        let (pipe, _) = io::pipe().unwrap();
+        assert_eq!(Value::of(&naming(pipe).unwrap()), Value::OfAnother);
     }
 }
