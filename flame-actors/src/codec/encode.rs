@@ -412,56 +412,29 @@ impl<'a, const NAMED: bool> Serializer for &'a mut Encoder<NAMED> {
     }
 }
 
-impl<const NAMED: bool> SerializeSeq for Elements<'_, NAMED> {
-    type Ok = ();
-    type Error = Fault;
+/// Implements those traits of serde that differ in the names of their methods only.
+macro_rules! elements {
+    ($($of:ident: $add:ident),+) => {$(
+        impl<const NAMED: bool> $of for Elements<'_, NAMED> {
+            type Ok = ();
+            type Error = Fault;
 
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-        self.add(value)
-    }
+            fn $add<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
+                self.add(value)
+            }
 
-    fn end(self) -> Result<(), Fault> {
-        self.done()
-    }
+            fn end(self) -> Result<(), Fault> {
+                self.done()
+            }
+        }
+    )+};
 }
 
-impl<const NAMED: bool> SerializeTuple for Elements<'_, NAMED> {
-    type Ok = ();
-    type Error = Fault;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-        self.add(value)
-    }
-
-    fn end(self) -> Result<(), Fault> {
-        self.done()
-    }
-}
-
-impl<const NAMED: bool> SerializeTupleStruct for Elements<'_, NAMED> {
-    type Ok = ();
-    type Error = Fault;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-        self.add(value)
-    }
-
-    fn end(self) -> Result<(), Fault> {
-        self.done()
-    }
-}
-
-impl<const NAMED: bool> SerializeTupleVariant for Elements<'_, NAMED> {
-    type Ok = ();
-    type Error = Fault;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-        self.add(value)
-    }
-
-    fn end(self) -> Result<(), Fault> {
-        self.done()
-    }
+elements! {
+    SerializeSeq: serialize_element,
+    SerializeTuple: serialize_element,
+    SerializeTupleStruct: serialize_field,
+    SerializeTupleVariant: serialize_field
 }
 
 impl<const NAMED: bool> SerializeMap for Elements<'_, NAMED> {
@@ -481,28 +454,21 @@ impl<const NAMED: bool> SerializeMap for Elements<'_, NAMED> {
     }
 }
 
-impl<const NAMED: bool> SerializeStruct for Elements<'_, NAMED> {
-    type Ok = ();
-    type Error = Fault;
+macro_rules! fields {
+    ($($of:ident),+) => {$(
+        impl<const NAMED: bool> $of for Elements<'_, NAMED> {
+            type Ok = ();
+            type Error = Fault;
 
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Fault> {
-        self.add_field(name, value)
-    }
+            fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Fault> {
+                self.add_field(name, value)
+            }
 
-    fn end(self) -> Result<(), Fault> {
-        self.done()
-    }
+            fn end(self) -> Result<(), Fault> {
+                self.done()
+            }
+        }
+    )+};
 }
 
-impl<const NAMED: bool> SerializeStructVariant for Elements<'_, NAMED> {
-    type Ok = ();
-    type Error = Fault;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), Fault> {
-        self.add_field(name, value)
-    }
-
-    fn end(self) -> Result<(), Fault> {
-        self.done()
-    }
-}
+fields!(SerializeStruct, SerializeStructVariant);
