@@ -59,7 +59,8 @@ impl<R> Request<R> {
 /// # Errors
 /// [`Error::Timeout`] with the stage that ran out, [`Error::RunnerLost`] when the runner ended with the task written
 /// to it, [`Error::Panicked`], [`Error::Encode`], [`Error::Decode`], [`Error::TooLarge`], [`Error::UnknownTask`],
-/// [`Error::Boot`] and [`Error::BuildMismatch`] when no runner comes up, [`Error::PoolFull`], [`Error::PoolClosed`].
+/// [`Error::Boot`] and [`Error::BuildMismatch`] when no runner comes up, [`Error::PoolFull`], [`Error::PoolClosed`],
+/// [`Error::Config`] on a runner that has not come to [`Node::serve`](crate::Node::serve).
 #[must_use = "a call does nothing until it is awaited"]
 pub struct Call<R>(State<R, R>);
 

@@ -8,8 +8,10 @@
 //! - The extension types 1 and 2 of 16 bytes are an `u128` and an `i128` that do not fit into 64 bits, big-endian.
 //!
 //! What users send has structs as maps by the fields' names and variants by their names; heads of frames have structs
-//! as arrays and variants by their numbers. Types are told that the format is human readable: serde tells them so in
-//! any case inside untagged, flattened and internally tagged types, and both sides have to agree.
+//! as arrays and variants by their numbers.
+//!
+//! `is_human_readable` is `true` on both sides. Inside untagged, flattened and internally tagged types serde's own
+//! deserializer returns `true` whatever the format says, and both sides have to agree.
 
 mod decode;
 mod encode;

@@ -319,7 +319,7 @@ pub enum ChildError {
 }
 
 impl ChildError {
-    /// The texts that can be of any length. Of a history that is longer the last so many are left.
+    /// Returns the texts that can be of any length. Removes all but the last `most` ends of a history.
     pub(crate) fn texts(&mut self, most: usize) -> Vec<&mut String> {
         match self {
             Self::Failed(text) | Self::Panicked(text) => vec![text],

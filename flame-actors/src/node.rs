@@ -193,6 +193,8 @@ impl Node {
     /// that stays is ended by force: after `shutdown_timeout` by its backend, and a third of a second after the loss
     /// of its parent by itself.
     ///
+    /// Before it, the pools of this runner boot nothing: their calls and placements fail with [`Error::Config`].
+    ///
     /// Meanwhile SIGTERM and SIGINT mean that this runner is wanted away: it says so, gets no more work, finishes what
     /// it has within `shutdown_timeout`, and leaves; its pool boots another one where that is needed. A second signal
     /// ends its work at once. [`NodeBuilder::handle_signals`] leaves signals to the application, which has

@@ -166,10 +166,10 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// So much is kept of all texts of a frame whose head would be too long, and so much of one of them.
+/// The most bytes of texts that are left in a frame whose head would be too long: of all texts together, and of one.
 const CLIPPED_BYTES: usize = 48 * 1024;
 const CLIPPED_TEXT_BYTES: usize = 16 * 1024;
-/// So many ends of a history are kept, the last ones.
+/// The most ends of a history that are left, the last ones.
 const CLIPPED_ENDS: usize = 16;
 
 fn clip(text: &mut String, most: usize) {

@@ -203,7 +203,7 @@ fn end_with_its_thread(command: &mut Command) {
     let parent = Pid::this();
     let prepare = move || {
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-        // A machine inherits nothing: a shell has had a command in the background ignore SIGINT.
+        // A machine inherits nothing. A shell makes a command in the background ignore SIGINT, for example.
         for signal in Signal::iterator().filter(|signal| !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP)) {
             // SAFETY: no handler is set, and there is no other thread here.
             #[expect(unsafe_code, reason = "nix cannot know that it is no handler")]

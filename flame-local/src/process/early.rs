@@ -1,8 +1,8 @@
 //! What a runner does before its `main`.
 //!
-//! Until it joins, and has a lifeline, the kernel ends it with its parent's process: its `main` may never come to that. It
-//! asks for that itself, and not its parent between `fork` and `exec`, since that takes a `fork`: see
-//! `ProcessBackend::command`. The signal comes when the *thread* ends that started the process: see `spawn.rs`.
+//! Its `main` may hang before the runner joins. Until then the kernel kills the runner when the process of its parent
+//! ends. The runner asks the kernel for this itself: its parent could do so only between `fork` and `exec`, and does not
+//! fork (see `ProcessBackend::command`). The kernel watches the *thread* that started the runner: see `spawn.rs`.
 
 use flame_actors::__private::is_started_over_stdin;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -21,7 +21,7 @@ extern "C" fn before_main() {
     }
     // Refused only for a signal that does not exist.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
-    // The parent may have ended before that. Then nobody has the other end of the pipe.
+    // The parent may have ended before the line above. Then the other end of the pipe is closed.
     let (stdin, at_once) = (std::io::stdin(), Timespec::default());
     let mut pipe = [PollFd::new(&stdin, PollFlags::IN)];
     if poll(&mut pipe, Some(&at_once)).is_ok() && pipe[0].revents().contains(PollFlags::HUP) {

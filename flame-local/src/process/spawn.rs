@@ -1,8 +1,8 @@
 //! The thread that starts processes.
 //!
-//! It waits until the new process has loaded its executable, which a slow disk can hold up, so it must be a thread that
-//! nobody else waits for. And the kernel ends a runner with the *thread* that started it, as long as the runner has not
-//! joined, so that thread must not end.
+//! The thread waits until the new process has loaded its executable, and a slow disk can delay that. So nothing else may
+//! wait for this thread. And the thread must not end: until a runner has joined, the kernel kills it when the *thread*
+//! that started it ends.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -65,7 +65,7 @@ mod tests {
 
     use super::*;
 
-    /// Ends when nobody has the other end of its standard input, as a runner does.
+    /// Exits when the other end of its standard input is closed, as a runner does.
     fn sleeper() -> Command {
         let mut command = Command::new("cat");
         command.stdin(Stdio::piped()).kill_on_drop(true);
